@@ -58,14 +58,16 @@ LEVELS = {
 INSIDE = {
     "validation": (
         "_lost",
+        "_predicted",
         "_task",
+        "_rule",
         "_propensity",
         "_small_groups",
         "_policies",
         "studies",
         "parts",
-        "_eligibility",
         "_origin",
+        "_eligibility",
         "report",
     )
 }

@@ -163,6 +163,28 @@ def suppressed(counts: Any) -> FloatArray:
     return np.asarray(np.where(suppression(counts), np.nan, counts))
 
 
+def table_suppression(counts: Any) -> BoolArray:
+    """Return the cells of a table to suppress, if the totals of its rows and of its columns are known.
+
+    Small cells, and others by which they would follow from a total.
+
+    Examples
+    --------
+    >>> table_suppression([[3, 40, 60], [50, 30, 70], [80, 90, 65]]).tolist()
+    [[True, True, False], [True, True, False], [False, False, False]]
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    hidden = np.array(is_small(counts))
+    while True:
+        before = hidden.copy()
+        for table, own in ((counts, hidden), (counts.T, hidden.T)):
+            for cells, mine in zip(table, own, strict=True):
+                if mine.any():
+                    mine |= suppression(cells, primary=mine)
+        if (hidden == before).all():
+            return hidden
+
+
 def merged(counts: Any) -> FloatArray:
     """Return counts whose proportions disclose no small count.
 

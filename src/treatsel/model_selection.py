@@ -19,6 +19,10 @@ from treatsel.errors import InputError
 
 __all__ = ["CrossPredictions", "cross_predict", "cross_predict_cohort"]
 
+WITHOUT_DRAWS = (
+    "Rule 'switch' needs posterior draws, which this model has not (trees alone, lasso). Validate rule "
+    "'expected', or a logistic regression with a ridge penalty, such as estimator='hierarchical'."
+)
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 
@@ -32,10 +36,13 @@ class CrossPredictions(Summarized):
         Probability of the outcome under each arm.
     default_arm : Series of shape (n_patients,)
         The best single arm by the patients outside the fold: what the gain is measured against.
+    recommended : DataFrame of shape (n_patients, n_arms), or None
+        With options of a decision: the share of each arm in what the selector of the other folds recommends.
     """
 
     by_arm: pd.DataFrame
     default_arm: pd.Series
+    recommended: pd.DataFrame | None = None
 
 
 def cross_predict(
@@ -119,6 +126,7 @@ def cross_predict_cohort(
     cohort: Cohort,
     outcome: str,
     *,
+    decision: Mapping[str, Any] | None = None,
     n_splits: int = 5,
     random_state: int | None = 0,
     n_jobs: int | None = None,
@@ -133,6 +141,9 @@ def cross_predict_cohort(
         Sites, or else persons with several rows, stay in one fold.
     outcome : str
         Outcome to predict.
+    decision : mapping, optional
+        Options of `TreatmentSelector.recommend`, such as rule and p_switch: each patient is also recommended
+        an arm by the selector of the other folds, which knows this outcome alone.
     n_splits, random_state, n_jobs
         As in `cross_predict`.
 
@@ -140,6 +151,11 @@ def cross_predict_cohort(
     -------
     CrossPredictions
         With the index of the cohort.
+
+    Raises
+    ------
+    InputError
+        As in `cross_predict`; also if the rule is "switch" and the model has no posterior draws.
     """
     y = cohort.frame[outcome]
     folds = _folds(cohort.received, cohort.groups, n_splits, random_state)
@@ -151,12 +167,14 @@ def cross_predict_cohort(
     if (priors := getattr(unfitted, "priors", None)) is not None:
         main = getattr(selector, "outcomes_", cohort.codebook.outcomes)[0]
         unfitted.set_params(priors=_priors_of(priors, outcome, main))
-    calls = [(unfitted, cohort, y, outcome, rest, fold) for rest, fold in folds]
+    calls = [(unfitted, cohort, y, outcome, decision, rest, fold) for rest, fold in folds]
     found = results_of(_cohort_held_out, lambda: calls, n_jobs=n_jobs)
-    default = pd.concat([pd.Series([arm] * len(table), table.index, dtype=object) for table, arm in found])
+    default = pd.concat([pd.Series([arm] * len(table), table.index, dtype=object) for table, arm, _ in found])
+    shares = [own for _, _, own in found if own is not None]
     return CrossPredictions(
-        by_arm=_joined([table for table, _ in found], cohort.frame.index),
+        by_arm=_joined([table for table, _, _ in found], cohort.frame.index),
         default_arm=default.loc[cohort.frame.index],
+        recommended=_joined(shares, cohort.frame.index) if shares else None,
     )
 
 
@@ -213,13 +231,19 @@ def _cohort_held_out(
     cohort: Cohort,
     y: pd.Series,
     outcome: str,
+    decision: Mapping[str, Any] | None,
     rest: npt.NDArray[np.intp],
     fold: npt.NDArray[np.intp],
-) -> tuple[pd.DataFrame, Any]:
-    part = cohort.take(rest)
+) -> tuple[pd.DataFrame, Any, pd.DataFrame | None]:
+    part, ids = cohort.take(rest), cohort.frame.index[fold]
     fitted = clone(selector).fit(part, y.iloc[rest])
     table: pd.DataFrame = fitted.predict(cohort.X.iloc[fold], on_invalid="flag").by_arm(outcome)
-    return table.set_axis(cohort.frame.index[fold]), fitted.default_arm_
+    if decision is None:
+        return table.set_axis(ids), fitted.default_arm_, None
+    if decision.get("rule") == "switch" and fitted.model_.without_interval([outcome]):
+        raise InputError(WITHOUT_DRAWS)
+    found = fitted.recommend(cohort.X.iloc[fold], on_invalid="flag", **decision)
+    return table.set_axis(ids), fitted.default_arm_, found.shares().set_axis(ids)
 
 
 def _joined(parts: Sequence[pd.DataFrame], index: "pd.Index[Any]") -> pd.DataFrame:

@@ -292,6 +292,35 @@ def test_predictions_alone_can_be_validated(folder, predictions, capsys, tmp_pat
     assert "TRIPOD+AI" in (tmp_path / "lists.md").read_text()
 
 
+def test_the_rule_in_use_can_be_validated(folder, predictions, capsys, tmp_path):
+    made, wanted, report = tmp_path / "recommended.csv", tmp_path / "wanted.yaml", tmp_path / "a.json"
+    wanted.write_text("weights: {dropout: 1}", encoding="utf-8")
+    model, cohort = folder / "m.treatsel", folder / "cohort.csv"
+    options = ("--rule", "switch", "--p-switch", "0.5", "--preferences", wanted)
+    output(capsys, "recommend", model, cohort, *options, "--out", made)
+    output(capsys, "validate", model, cohort, *options, "--margin", "0.1", "--json", report)
+    own = json.loads(report.read_text())
+    facts = {"rule": "switch", "p_switch": 0.5, "margin": 0.1, "preferences": {"dropout": 1.0}}
+    assert own["about"]["policy"].items() >= facts.items()
+    table = ("--predictions", predictions, "--codebook", folder / "codebook.yaml", "--outcome", "dropout")
+    output(capsys, "validate", cohort, *table, "--recommendations", made, "--json", report)
+    given = json.loads(report.read_text())
+    assert given["about"]["policy"]["rule"] == "given recommendations"
+    counts = [
+        dict(zip(*(r["tables"]["flow"][k] for k in ("arm", "n_recommended")), strict=True))
+        for r in (given, own)
+    ]
+    assert counts[0] == counts[1]
+    shares = pd.read_csv(predictions, dtype={"patient_id": str}).set_index("patient_id")
+    shares.eq(shares.min(axis=1), axis=0).astype(int).to_csv(made)
+    output(capsys, "validate", cohort, *table, "--recommendations", made, "--json", report)
+    best = json.loads(report.read_text())["gain"]["value"]
+    output(capsys, "validate", cohort, *table, "--rule", "expected", "--json", report)
+    assert json.loads(report.read_text())["gain"]["value"] == best
+    error = complaint(capsys, "validate", cohort, *table, "--rule", "switch")
+    assert "needs posterior draws" in error
+
+
 def imputed(folder, seed):
     """The cohort with missing covariates replaced by values drawn from the observed ones."""
     frame = pd.read_csv(folder / "cohort.csv", dtype=str, keep_default_na=False)

@@ -35,7 +35,7 @@ def test_every_part_is_present(report):
     assert set(report.figures["section"]) == {
         *("policy", "gain", "base rate", "discrimination", "calibration", "overall", "calibration errors"),
         *("naive", "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
-        *("calibration tests", "modification"),
+        *("calibration tests", "modification", "rule in use"),
     }
     wanted = {
         "flow",

@@ -111,10 +111,13 @@ def test_out_of_scope_patients_are_counted(selector):
     assert any("recommends no arm for 7 patients" in text for text in report.cautions)
     assert ts.validate(selector, new, sections=()).about["policy"] == {
         "rule": "expected",
+        "p_switch": None,
         "margin": 0.05,
         "preferences": {"remission": 1.0},
+        "eligibility": None,
         "ties_to": "A",
         "n_out_of_scope": 0,
+        "n_without_arm": 0,
     }
 
 

@@ -138,6 +138,18 @@ def value_under(recommended: Any, table: pd.DataFrame) -> FloatArray:
     return np.asarray((shares_of(recommended, table.columns) * table.to_numpy(dtype=float)).sum(axis=1))
 
 
+def completed_shares(shares: pd.DataFrame, otherwise: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return shares that sum to 1, and for how many patients they were taken from another table.
+
+    These are the patients to whom no arm among the columns is (wholly) recommended. With the probabilities
+    of the received arms as the other table, such a patient keeps the arm that is given now.
+    """
+    lacking = shares.sum(axis=1).to_numpy() < 1 - SUM_TOLERANCE
+    found = shares.copy()
+    found.loc[lacking] = otherwise.to_numpy()[lacking]
+    return found, int(lacking.sum())
+
+
 def recommended_shares(table: pd.DataFrame, comparator: Any) -> pd.DataFrame:
     """Return the share of each arm in each patient's recommendation: the arm of the highest value.
 

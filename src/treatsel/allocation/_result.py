@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel._disclosure import SMALLEST_GROUP, is_small, suppression
+from treatsel._disclosure import SMALLEST_GROUP, suppression, table_suppression
 from treatsel._reporting.format import number
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.allocation._budget import Budget
@@ -150,7 +150,7 @@ class Allocation(Summarized):
         levels = sorted(values.unique(), key=str)
         members = np.array([(values == level).to_numpy() for level in levels])
         counts = np.array([np.bincount(self.position[row], minlength=len(names)) for row in members])
-        hidden = _hidden(counts)
+        hidden = table_suppression(counts)
         n, few = members.sum(axis=1), suppression(members.sum(axis=1))
         means = np.array([frame.loc[row, ["utility", "forgone"]].mean().to_numpy() for row in members])
         table = np.column_stack([n, np.where(hidden, np.nan, counts / n[:, None]), means])
@@ -227,19 +227,3 @@ def _records(table: "pd.DataFrame", name: str | None) -> list[dict[str, Any]]:
     return [
         dict(zip(columns, map(plain, row), strict=True)) for row in table.itertuples(index=False, name=None)
     ]
-
-
-def _hidden(counts: np.ndarray) -> np.ndarray:
-    """Return the cells of a table to hide: small ones, and others by which they would follow from a total.
-
-    The totals of its rows (groups) and of its columns (arms) are known.
-    """
-    hidden = np.asarray(is_small(counts))
-    while True:
-        before = hidden.copy()
-        for table, own in ((counts, hidden), (counts.T, hidden.T)):
-            for cells, mine in zip(table, own, strict=True):
-                if mine.any():
-                    mine |= suppression(cells, primary=mine)
-        if (hidden == before).all():
-            return hidden

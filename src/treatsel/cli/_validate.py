@@ -16,6 +16,7 @@ from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, te
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
+from treatsel.recommendation import RULES
 from treatsel.report import VALIDATION_WORDS
 from treatsel.table import read_table
 from treatsel.validation import validate
@@ -72,6 +73,7 @@ def add_parser(commands: Any) -> None:
         help="known allocation probability of an arm; repeatable",
     )
     _add_direction(parser)
+    _add_rule_in_use(parser)
     parser.add_argument(
         "--internal-external-cv",
         choices=sorted(REFIT),
@@ -92,6 +94,36 @@ def _add_direction(parser: argparse.ArgumentParser) -> None:
     about: dict[str, Any] = {"dest": "event_is_good", "default": None}
     direction.add_argument("--event-is-good", action="store_true", help="1 is the good outcome", **about)
     direction.add_argument("--event-is-bad", action="store_false", help="1 is the bad outcome", **about)
+
+
+def _add_rule_in_use(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "rule in use",
+        "What is valued: by default the arm with the most favorable probability of the validated outcome. As "
+        "in `treatsel recommend`, with the first outcome of the model unless there are preferences.",
+    )
+    group.add_argument("--rule", choices=RULES, help="rule by which arms are recommended")
+    group.add_argument(
+        "--p-switch",
+        type=float,
+        metavar="P",
+        help="probability above which switch leaves the best arm",
+    )
+    group.add_argument("--margin", type=float, help="smallest difference that matters")
+    group.add_argument(
+        "--preferences", type=Path, metavar="FILE", help="YAML or JSON file of preferences; see `recommend`"
+    )
+    group.add_argument(
+        "--eligibility", type=Path, metavar="FILE", help="YAML or JSON file of rules that exclude arms"
+    )
+    group.add_argument(
+        "--recommendations",
+        type=Path,
+        metavar="TABLE",
+        help=f"instead of a rule: {TABLE} with the id and the recommended arm in the column arm (as "
+        "`treatsel recommend --out` writes it; no arm: the patient keeps the one received), or a column of "
+        "shares per arm",
+    )
 
 
 def add_report_files(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +214,7 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Validate, write the requested files, print the headlines."""
     given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
+    given += [args.preferences, args.eligibility, args.recommendations]
     check_report_files(args, given)
     if args.store and args.predictions is not None:
         raise InputError("--store needs a model file; predictions alone have none.")
@@ -204,6 +237,11 @@ def run(args: argparse.Namespace) -> int:
         else _unfitted(args.internal_external_cv, cohort),
         n_jobs=args.n_jobs,
         level=args.level,
+        rule=args.rule,
+        p_switch=args.p_switch,
+        margin=args.margin,
+        preferences=args.preferences,
+        eligibility=args.eligibility,
         **more,
     )
     reports = report_each(lambda outcome: validated(outcome=outcome), outcomes, args)
@@ -257,8 +295,10 @@ def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
 
 
 def _read_more(args: argparse.Namespace, cohort: Cohort) -> dict[str, Any]:
-    """Return the development cohort and the imputed tables, as arguments of `validate`."""
+    """Return recommendations, development cohort and imputed tables, as arguments of `validate`."""
     more: dict[str, Any] = {}
+    if args.recommendations is not None:
+        more["recommendations"] = _read_recommendations(args.recommendations, cohort, args)
     if args.development is not None:
         more["development"] = Cohort.read(args.development, cohort.codebook, **reading(args))
     if args.imputations and args.predictions is None:
@@ -270,15 +310,32 @@ def _read_more(args: argparse.Namespace, cohort: Cohort) -> dict[str, Any]:
     return more
 
 
-def _read_predictions(path: Path, cohort: Cohort, args: argparse.Namespace) -> pd.DataFrame:
-    """Return the by-arm table of a file, with the patients' ids as index."""
+def _by_patient(path: Path, cohort: Cohort, args: argparse.Namespace, *others: str) -> pd.DataFrame:
+    """Return a table with the patients' ids as index, from the id column (or another one, if it lacks it)."""
     table, name = read_table(path, None, **reading(args)), cohort.codebook.name("id")
-    if name is None or name not in table.columns:
+    found = next((each for each in (name, *others) if each in table.columns), None)
+    if name is None or found is None:
         raise InputError(
             f"{path.name} must contain the patient ids in the column {name or 'of role id'!r}, "
             "and the codebook must give that column the role id."
         )
-    table = table.set_index(name)
+    table = table.set_index(found)
+    table.index = table.index.astype(cohort.frame.index.dtype)
+    return table
+
+
+def _read_recommendations(path: Path, cohort: Cohort, args: argparse.Namespace) -> pd.DataFrame | pd.Series:
+    """Return the recommended arms of a file, or the shares of the arms, by patient."""
+    table = _by_patient(path, cohort, args, "patient")
+    return table["arm"] if "arm" in table else _numbers(table, path)
+
+
+def _read_predictions(path: Path, cohort: Cohort, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the by-arm table of a file, with the patients' ids as index."""
+    return _numbers(_by_patient(path, cohort, args), path)
+
+
+def _numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     given: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
     for arm in given:
         if n := int((given[arm].isna() & (table[arm].astype(str).str.strip() != "")).sum()):
@@ -286,7 +343,6 @@ def _read_predictions(path: Path, cohort: Cohort, args: argparse.Namespace) -> p
                 f"Column {arm!r} of {path.name} holds {n} cells that are not numbers. Besides ids, the "
                 "file may contain only probabilities from 0 to 1, one column per arm; drop other columns."
             )
-    given.index = given.index.astype(cohort.frame.index.dtype)
     return given
 
 

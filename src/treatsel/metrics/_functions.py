@@ -87,6 +87,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "no_information_rate": prevalence,  # of the more frequent outcome
         "mean_prediction": arm_means,  # of a table with one column, the predictions
         "recommended": prevalence,  # of the indicator of an arm
+        "moved_from_default": prevalence,  # of another recommended arm than the default
+        "concordant": prevalence,  # of the recommended arm as the received one
         "auc": roc_auc,
         "within_arm_auc": within_arm_auc,
         "average_precision": average_precision,

@@ -10,6 +10,7 @@ import numpy as np
 from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import SMALLEST_GROUP, suppressed
 from treatsel._reporting.summary import Summarized, Summary
+from treatsel._stats.ties import best_shares
 from treatsel.predictions import (
     applicability_of,
     header,
@@ -198,6 +199,38 @@ class Recommendations(OfOnePatient, Summarized):
         import pandas as pd
 
         return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
+
+    def shares(self) -> "pd.DataFrame":
+        """Return the share of each arm in each patient's recommendation, as `validate` values it.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, n_arms)
+            1 for the recommended arm; arms tied for the highest utility share a patient equally, as under a
+            fair draw. All 0 where no arm is recommended (out of scope, or no arm is permitted).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from treatsel import recommend
+        >>> by_arm = pd.DataFrame({"CBT": [0.6, 0.4], "SSRI": [0.5, 0.4]})
+        >>> recommend(by_arm).shares().to_numpy().tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
+        """
+        import pandas as pd
+
+        arms = pd.Index(list(self.arms), dtype=object)
+        chosen = arms.get_indexer(pd.Index(self.columns["arm"], dtype=object))
+        shares = np.zeros((len(chosen), len(arms)))
+        given = np.flatnonzero(chosen >= 0)
+        shares[given, chosen[given]] = 1.0
+        tied = np.flatnonzero((chosen < 0) & (self.columns["status"] != "out_of_scope"))
+        if len(tied):  # tied for the highest utility
+            values = self.utilities[tied].copy()
+            for row, excluded in zip(values, self.columns["excluded"][tied], strict=True):
+                row[arms.isin(list(excluded))] = -np.inf
+            shares[tied] = best_shares(values, None)
+        return pd.DataFrame(shares, index=pd.Index(self.patients), columns=pd.Index(self.arms))
 
     def compared(self) -> "pd.DataFrame":
         """Return what is known of every arm, one row per patient and arm.

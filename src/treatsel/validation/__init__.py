@@ -19,9 +19,9 @@ from treatsel.cohort import Cohort
 from treatsel.eligibility import Rules
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
+from treatsel.preference import Preferences
 from treatsel.validation import parts as part_of
-from treatsel.validation._eligibility import eligible_for_all
+from treatsel.validation._eligibility import Eligible
 from treatsel.validation._origin import (
     APPARENT,
     CROSS_VALIDATED,
@@ -29,8 +29,10 @@ from treatsel.validation._origin import (
     Origin,
     cautions_of_folds,
     origin_of,
+    stated_by,
 )
 from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
+from treatsel.validation._rule import RuleInUse
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
@@ -105,6 +107,11 @@ def validate(
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     internal_external: Any = None,
     eligibility: Rules | str | Path | None = None,
+    recommendations: Any = None,
+    rule: str | None = None,
+    p_switch: float | None = None,
+    margin: float | None = None,
+    preferences: Mapping[str, float] | Preferences | str | Path | None = None,
     n_jobs: int | None = None,
     level: float = 0.95,
     random_state: int | None = 0,
@@ -117,7 +124,8 @@ def validate(
     estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
 
     The report compares the recommendations with giving the best single arm to all patients: this gain is the
-    headline. The recommendations are those that `recommend` gives by default: for each patient, the arm with
+    headline. The recommendations are those of the rule in use, if `recommendations`, `rule`, `margin` or
+    `preferences` state it; otherwise those that `recommend` gives by default: for each patient, the arm with
     the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
     evaluates the predictions for the received arm: discrimination, calibration and overall performance.
     Optional sections follow. If outcomes were not observed, all estimates weight the other patients to
@@ -170,7 +178,20 @@ def validate(
         Number of sites to process in parallel in internal-external cross-validation.
     eligibility : Rules or path, optional
         Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
-        every arm; the others are counted and left out.
+        every arm, because a single arm for all is possible only there; the others are counted. The value of
+        the rule in use, each patient with the arms that the rules permit, is also estimated in all patients.
+    recommendations : Recommendations, Series or DataFrame, optional
+        What a service recommended, by patient id: arms (of a DataFrame: its column "arm"), or a by-arm table
+        of shares. It is valued as it is; no rule is computed. A patient without an arm (None, NaN or shares
+        of 0) keeps the arm that is given now; such patients are counted.
+    rule, p_switch, margin : optional
+        As in `recommend`: the rule in use is then that call for these patients, by the model's first outcome
+        unless `preferences` are given. A patient out of scope keeps the arm that is given now. None of them:
+        the arm with the most favorable probability of the validated outcome. `margin` decides on statuses,
+        not on the arm.
+    preferences : mapping of outcome to weight, Preferences, or path, optional
+        As in `TreatmentSelector.recommend`, or a file that `read_preferences` reads. The rule is then also
+        valued by the utility, the weighted sum of the outcomes.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -185,7 +206,8 @@ def validate(
     ------
     InputError
         If the by-arm table lacks patients or arms, a received arm is unknown to the model, no outcome was
-        observed, or the imputed tables hold other patients than the cohort.
+        observed, or the imputed tables hold other patients than the cohort; if recommendations lack patients
+        or name unknown arms; or if the model cannot follow the rule (rule "switch" needs posterior draws).
 
     References
     ----------
@@ -200,27 +222,32 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
-    cohort, excluded = eligible_for_all(cohort, eligibility)
-    origin = origin_of(model, cohort, outcome, random_state, n_jobs)
-    if origin.kind == CROSS_VALIDATED and imputations is not None:
-        raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
-    outcome, event_is_good = _stated(model, origin, outcome, event_is_good)
-    partitions = [(origin.model, origin.fold_comparator)]
-    partitions += [(each.by_arm, each.default_arm) for each in origin.partitions]
+    eligible = Eligible.of(cohort, eligibility)
+    stated = {"rule": rule, "p_switch": p_switch, "margin": margin}
+    by = RuleInUse.of(recommendations, preferences, eligible.digest, **stated)
+    origin_in = partial(origin_of, model, outcome=outcome, random_state=random_state, n_jobs=n_jobs, rule=by)
+    origin = origin_in(eligible.cohort)
+    if imputations is not None:
+        _check_imputations(origin, by)
+    outcome, event_is_good = stated_by(model, origin, outcome, event_is_good)
     options = {"outcome": outcome, "comparator": comparator, "event_is_good": event_is_good}
     options |= {"level": check_level(level), "random_state": random_state}
     tasks = [
-        ValidationTask.of(each, origin.cohort, fold_comparator=best, **options) for each, best in partitions
+        by.in_use(ValidationTask.of(each, origin.cohort, fold_comparator=best, **options), each, of_folds=own)
+        for each, best, own in origin.predictions
     ]
     reference = None if development is None else development_of(development, tasks[0])
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
         number, known = median_of([policies_of(task, assignment) for task in tasks])
-        model, task, policies = partitions[number][0], tasks[number], known
+        model, task, policies = origin.predictions[number][0], tasks[number], known
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections, kind=origin.kind)
-        more: dict[str, Callable[..., PartResult]] = {}
+        everyone = eligible.whole(origin, by, options, assignment, origin_in)
+        more: dict[str, Callable[..., PartResult]] = {
+            "rule in use": partial(part_of.rule_in_use, model=model, rule=by, whole=everyone)
+        }
         if reference is not None:
             more["development"] = partial(part_of.development, model=model, development=reference)
         if imputations is not None:
@@ -235,7 +262,7 @@ def validate(
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
     about = _about(task, origin)
-    cautions = [*excluded, *_cautions(task, about), *origin.cautions]
+    cautions = [*eligible.cautions, *_cautions(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
@@ -257,16 +284,11 @@ def validate(
     return replace(report, tables=report.tables | {"checklist": items})
 
 
-def _stated(
-    model: Any, origin: Origin, outcome: str | None, event_is_good: bool | None
-) -> tuple[str | None, bool | None]:
-    """Return the outcome and its direction as a fitted selector states them, unless they are given."""
-    if not hasattr(model, "outcomes_") or not model.__sklearn_is_fitted__():
-        return outcome, event_is_good
-    name = outcome or model.outcomes_[0]
-    if event_is_good is None and origin.kind == CROSS_VALIDATED:
-        event_is_good = model.event_is_good_.get(name)
-    return name, event_is_good
+def _check_imputations(origin: Origin, rule: RuleInUse) -> None:
+    if origin.kind == CROSS_VALIDATED:
+        raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
+    if rule.is_computed:
+        raise InputError("imputations cannot be combined with a rule. Give recommendations= instead.")
 
 
 SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # optional, in their order
@@ -346,19 +368,7 @@ def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
         "kind": origin.kind,
         "titles": task.cohort.codebook.titles,
         "share_in_development": origin.share,
-        "policy": _policy(task),
-    }
-
-
-def _policy(task: ValidationTask) -> dict[str, Any]:
-    """Return the rule that was evaluated: the default of `recommend`."""
-    ties = "default arm of each fold" if isinstance(task.tie_arm, pd.Series) else task.tie_arm
-    return {
-        "rule": DEFAULT_RULE,
-        "margin": DEFAULT_MARGIN,
-        "preferences": {task.outcome: 1.0},
-        "ties_to": None if ties is None else str(ties),
-        "n_out_of_scope": task.n_out_of_scope,
+        "policy": dict(task.policy),
     }
 
 

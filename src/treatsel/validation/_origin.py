@@ -14,11 +14,13 @@ from treatsel.errors import InputError
 from treatsel.fitted import Shared, rows_shared
 from treatsel.model_selection import CrossPredictions, cross_predict_cohort
 from treatsel.models import RecalibratedClassifier
+from treatsel.validation._rule import RuleInUse
 from treatsel.validation.parts import OVERALL, Caution, Severity
 
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
 WITHIN_ARM_AUC = MEASURES["within_arm_auc"].label
 N_PARTITIONS = 3  # of a cross-validation; an odd number has a median
+DEFAULT = RuleInUse()
 WITHHELD = "withheld, since patients of the development cohort are among these"  # gains of a model on them
 
 
@@ -47,6 +49,8 @@ class Origin:
     partitions : sequence of CrossPredictions
         For a cross-validation: the same from other partitions into folds. How patients are divided moves the
         gain by almost as much as its sampling error.
+    recommended : DataFrame or None
+        For a cross-validation by a stated rule: what the selectors of the folds recommend.
     source : str
         The cohort with which patients are shared: that of the development, or of an update.
     """
@@ -59,7 +63,14 @@ class Origin:
     is_checked: bool = True
     fold_comparator: pd.Series | None = None
     partitions: Sequence[CrossPredictions] = ()
+    recommended: pd.DataFrame | None = None
     source: str = "the development cohort"
+
+    @property
+    def predictions(self) -> list[tuple[Any, pd.Series | None, pd.DataFrame | None]]:
+        """What gives predictions, the best single arm, and what is recommended, of each partition."""
+        own = (self.model, self.fold_comparator, self.recommended)
+        return [own, *((each.by_arm, each.default_arm, each.recommended) for each in self.partitions)]
 
     @property
     def cautions(self) -> list[Caution]:
@@ -120,7 +131,12 @@ def cautions_of_folds(origin: Origin, figures: list[dict[str, Any]]) -> list[Cau
 
 
 def origin_of(
-    model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
+    model: Any,
+    cohort: Cohort,
+    outcome: str | None,
+    random_state: int | None,
+    n_jobs: int | None,
+    rule: RuleInUse = DEFAULT,
 ) -> Origin:
     """Return which patients and predictions to evaluate, after comparing the cohort with the development one.
 
@@ -130,7 +146,7 @@ def origin_of(
     if not hasattr(model, "shared_with"):
         return _of_keys([model], model, cohort, "the cohort on which the model was fitted or updated")
     if not model.__sklearn_is_fitted__():
-        return _cross_validated(model, cohort, outcome, random_state, n_jobs)
+        return _cross_validated(model, cohort, outcome, random_state, n_jobs, rule)
     updated = [each for each in model.models_.values() if isinstance(each, RecalibratedClassifier)]
     used = _of_keys(updated, model, cohort, "the cohort on which the model was updated")
     if used.share:  # a clone would be fitted without the update: its figures are those of another model
@@ -142,7 +158,7 @@ def origin_of(
         return Origin(model=model, cohort=cohort, kind=EXTERNAL)
     if shared.too_many:
         if shared.is_exact:
-            found = _cross_validated(model, cohort, outcome, random_state, n_jobs)
+            found = _cross_validated(model, cohort, outcome, random_state, n_jobs, rule)
             return replace(found, share=shared.share)
         return Origin(model=model, cohort=cohort, kind=APPARENT, share=shared.share)
     if shared.rows is None:
@@ -177,15 +193,23 @@ def _shared_rows(part: Any, cohort: Cohort) -> Shared | None:
 
 
 def _cross_validated(
-    model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
+    model: Any,
+    cohort: Cohort,
+    outcome: str | None,
+    random_state: int | None,
+    n_jobs: int | None,
+    rule: RuleInUse,
 ) -> Origin:
-    fitted = model.__sklearn_is_fitted__()
-    name = outcome or (model.outcomes_[0] if fitted else next(iter(cohort.codebook.outcomes), None))
+    known = model.outcomes_ if model.__sklearn_is_fitted__() else cohort.codebook.outcomes
+    main = next(iter(known), None)
+    name = outcome or main
     if name not in cohort.codebook.outcomes:
         raise InputError(f"The cohort has no outcome {name!r}; it has {list(cohort.codebook.outcomes)}.")
+    decision = rule.of_folds(name, str(main))
     seeds = [None if random_state is None else random_state + number for number in range(N_PARTITIONS)]
     first, *others = (
-        cross_predict_cohort(model, cohort, name, random_state=seed, n_jobs=n_jobs) for seed in seeds
+        cross_predict_cohort(model, cohort, name, decision=decision, random_state=seed, n_jobs=n_jobs)
+        for seed in seeds
     )
     return Origin(
         model=first.by_arm,
@@ -193,6 +217,7 @@ def _cross_validated(
         kind=CROSS_VALIDATED,
         fold_comparator=first.default_arm,
         partitions=others,
+        recommended=first.recommended,
     )
 
 
@@ -202,3 +227,15 @@ def _shared(model: Any, cohort: Cohort) -> Shared | None:
         return None  # predicting will say so
     found: Shared | None = model.shared_with(cohort.frame, cohort.received)
     return found
+
+
+def stated_by(
+    model: Any, origin: Origin, outcome: str | None, event_is_good: bool | None
+) -> tuple[str | None, bool | None]:
+    """Return the outcome and its direction as a fitted selector states them, unless they are given."""
+    if not hasattr(model, "outcomes_") or not model.__sklearn_is_fitted__():
+        return outcome, event_is_good
+    name = outcome or model.outcomes_[0]
+    if event_is_good is None and origin.kind == CROSS_VALIDATED:
+        event_is_good = model.event_is_good_.get(name)
+    return name, event_is_good

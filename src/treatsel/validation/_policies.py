@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import ROUNDING, count_of
-from treatsel._stats.by_arm_tables import recommended_shares
+from treatsel._stats.by_arm_tables import completed_shares
 from treatsel._stats.estimate import widened
 from treatsel.metrics import (
     Gain,
@@ -40,9 +40,11 @@ class Policies:
         The same, including patients whose outcome was not observed.
     scores : DataFrame of shape (n_patients, n_given)
         Doubly robust scores.
-    recommended : DataFrame
+    recommended, recommended_all : DataFrame
         Share of each arm in each patient's recommendation (tied arms share a patient); the next best arm
-        where no patient received the best.
+        where no patient received the best. By a rule in use, patients to whom no such arm is recommended keep
+        the arm that is given now: their shares are their probabilities of receiving each arm. `recommended`:
+        patients with the outcome observed; `recommended_all`: all.
     comparator : label or None
         Best single arm named in advance, if any patient received it.
     by_patient : Series or None
@@ -70,6 +72,7 @@ class Policies:
     propensity_all: pd.DataFrame
     scores: pd.DataFrame
     recommended: pd.DataFrame
+    recommended_all: pd.DataFrame
     comparator: Any
     by_patient: pd.Series | None
     gain: Gain
@@ -107,13 +110,12 @@ class Policies:
 
 
 def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
-    """Compare the rule of `recommend` with simpler policies.
-
-    By default, `recommend` gives the arm with the highest predicted probability of the good outcome (rule
-    "expected"), and ties to the default arm.
-    """
+    """Compare the rule in use with simpler policies."""
     received, table = task.received[task.seen], task.good_table
     covariates = task.cohort.X.drop(columns=[str(task.cohort.codebook.arm)])
+    if task.allowed is not None:  # an arm is hardly ever given to patients for whom the rules exclude it
+        closed = ~task.allowed.loc[:, ~task.allowed.all()]
+        covariates = covariates.join(closed.add_prefix("excluded: ").astype(int))
     given = [arm for arm in table.columns if (received == arm).any()]
     problem = task.one_class or _too_few(received)
     every, source = propensity_of(
@@ -124,12 +126,12 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         task.random_state,
         estimable=problem is None,
     )
-    wanted = recommended_shares(table, task.tie_arm)
+    if source.startswith("estimated") and task.allowed is not None:
+        every = _where_given(every, task)
     every = every[given].div(every[given].sum(axis=1), axis=0)
     best = _comparator(task, given)
-    impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
-    recommended = wanted[given].copy()
-    recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
+    shares, n_replaced = _shares_among(task, given, every)
+    recommended = shares[task.seen]
     options: dict[str, Any] = {"clusters": task.clusters_of_means, "level": task.level, **task.weights()}
     if problem is None:
         scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
@@ -143,15 +145,41 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         propensity_all=every,
         scores=scores,
         recommended=recommended,
+        recommended_all=shares,
         comparator=None if isinstance(best, pd.Series) else best,
         by_patient=best if isinstance(best, pd.Series) else None,
         gain=gain,
         assignment=source,
         unseen=[arm for arm in pd.unique(task.received) if arm not in given],
-        n_replaced=int(impossible.sum()),
+        n_replaced=n_replaced,
         options=options,
         problem=problem,
     )
+
+
+def _where_given(every: pd.DataFrame, task: ValidationTask) -> pd.DataFrame:
+    """Return estimated probabilities that are 0 where the rules exclude an arm, if they were always obeyed.
+
+    A logistic model shrinks its coefficients, and thus leaves some probability to arms that are never given:
+    those of the other arms would be too low.
+    """
+    closed: Any = ~task.allowed.to_numpy() if task.allowed is not None else None
+    received = task.received.to_numpy(dtype=object)[:, None] == every.columns.to_numpy(dtype=object)
+    return every.mask(closed & ~(closed & received).any(axis=0), 0.0)
+
+
+def _shares_among(task: ValidationTask, given: list[Any], every: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the shares of the arms received in this cohort, and how many patients want another arm.
+
+    Of patients with the outcome observed.
+    """
+    wanted = task.recommended
+    elsewhere = (wanted.sum(axis=1) > wanted[given].sum(axis=1) + ROUNDING).to_numpy()
+    n_replaced = int(elsewhere[task.seen].sum())
+    if task.given is None:
+        return completed_shares(wanted[given], task.best_among(given))[0], n_replaced
+    own = pd.get_dummies(task.received)[given].astype(float)  # where probabilities were not estimated
+    return completed_shares(wanted[given], every.fillna(own))[0], n_replaced
 
 
 def median_of(partitions: Sequence[Policies]) -> tuple[int, Policies]:

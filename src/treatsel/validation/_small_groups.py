@@ -113,9 +113,9 @@ def is_telling_split(predictions: FloatArray, outcome: FloatArray, threshold: fl
     return len(safe_thresholds(np.array([threshold]), predictions, outcome)) == 0
 
 
-def disclosed_recommendations(flow: pd.DataFrame) -> pd.DataFrame:
-    """Return the flow without small counts of recommendations."""
-    return flow.assign(n_recommended=suppressed(flow["n_recommended"]))
+def disclosed_recommendations(flow: pd.DataFrame, n_kept: int = 0) -> pd.DataFrame:
+    """Return the flow without small counts of recommendations; `n_kept` patients are recommended no arm."""
+    return flow.assign(n_recommended=suppressed([*flow["n_recommended"], n_kept])[:-1])
 
 
 def without_few_discordant(report: Any) -> Any:

@@ -1,24 +1,16 @@
 """The validation task: predictions, cohort and outcome, checked once and read by every part."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import (
-    FloatArray,
-    as_pandas,
-    by_text,
-    check_by_arm,
-    check_choice,
-    check_known_arms,
-    check_unique,
-)
+from treatsel._checks import FloatArray, by_text, check_choice, check_known_arms
 from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
-from treatsel._stats.alignment import aligned
-from treatsel._stats.by_arm_tables import cells_of
+from treatsel._stats.by_arm_tables import cells_of, recommended_shares
 from treatsel._stats.clusters import therapist_clusters
 from treatsel.codebook import Field, direction_of, sources_of
 from treatsel.cohort import Cohort
@@ -27,6 +19,7 @@ from treatsel.fitted import FittedModel
 from treatsel.metrics import FEWEST_CLUSTERS, MIN_CLUSTERS, enough_clusters
 from treatsel.models import LossTest, Observation
 from treatsel.validation._lost import dependence_on_process, observation_of, process_of
+from treatsel.validation._predicted import is_served, out_of_scope, predicted
 
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
 # doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
@@ -66,6 +59,13 @@ class ValidationTask:
         Patients to whom `recommend` gives no arm; None if the model is not a selector.
     left_out : tuple of str
         Arms of so few patients that a report would tell of them; these patients are left out.
+    given : DataFrame of shape (n_patients, n_arms), or None
+        Share of each arm in what the rule in use recommends, all 0 for a patient who keeps the arm that is
+        given now. None: the default of `recommend`, the arm with the most favorable probability.
+    allowed : DataFrame of bool of shape (n_patients, n_arms), or None
+        Arms that the rules of eligibility permit; None: every patient may receive every arm.
+    policy : mapping
+        The rule in use as plain values; see `treatsel.validation._rule`.
     """
 
     cohort: Cohort
@@ -81,6 +81,9 @@ class ValidationTask:
     tie_arm: Any = None
     n_out_of_scope: int | None = None
     left_out: tuple[str, ...] = ()
+    given: pd.DataFrame | None = None
+    allowed: pd.DataFrame | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -147,7 +150,7 @@ class ValidationTask:
             level=level,
             random_state=random_state,
             tie_arm=ties,
-            n_out_of_scope=_out_of_scope(model, cohort),
+            n_out_of_scope=out_of_scope(model, cohort),
         )
 
     @cached_property
@@ -247,6 +250,20 @@ class ValidationTask:
         return table if self.good else 1 - table
 
     @cached_property
+    def recommended(self) -> pd.DataFrame:
+        """Share of each arm in the recommendation of each patient, whether or not the outcome was observed.
+
+        By default, `recommend` gives the arm with the highest predicted probability of the good outcome (rule
+        "expected"), and ties to the default arm.
+        """
+        return self.best_among(self.by_arm.columns) if self.given is None else self.given
+
+    def best_among(self, arms: Any) -> pd.DataFrame:
+        """Return the shares of the arms with the highest probability of the good outcome among some arms."""
+        table = self.by_arm[list(arms)]
+        return recommended_shares(table if self.good else 1 - table, self.tie_arm)
+
+    @cached_property
     def sites(self) -> pd.Series | None:
         """Site of each patient with the outcome observed; "not stated" is a site of its own."""
         name = self.cohort.codebook.name("site")
@@ -336,50 +353,6 @@ def _check_same_definition(name: str, own: Field, others: Field) -> None:
         f"Outcome {name!r} has the {ours[0]} {ours[1]} in the model and {theirs[1]} in the cohort: these are "
         "two outcomes. Build the cohort with the codebook of the model (codebook_), or name another outcome."
     )
-
-
-def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
-    """Return the by-arm table of a model for a cohort, with the cohort's arm labels.
-
-    Raises
-    ------
-    InputError
-        If the table lacks patients, or does not hold probabilities.
-    """
-    model = as_pandas(model) if not hasattr(model, "predict_by_arm") else model
-    table: pd.DataFrame
-    if isinstance(model, pd.DataFrame):
-        table = aligned("The by-arm table", check_by_arm("the by-arm table", model), cohort.frame.index)
-    elif hasattr(model, "outcomes_"):
-        table = check_by_arm(
-            "the predictions", model.predict_by_arm(_with_site(model, cohort), outcome=outcome)
-        )
-    elif hasattr(model, "predict_by_arm"):
-        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(model, cohort)))
-    else:
-        raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
-    table = table.rename(columns=by_text(pd.unique(cohort.received)))
-    check_unique("The arms of the predictions, compared as text,", table.columns)
-    return table
-
-
-def _with_site(model: Any, cohort: Cohort) -> pd.DataFrame:
-    """Return covariates, arm and the site by which the model knows services: predictions are those served."""
-    fitted = getattr(model, "model_", None)
-    site = getattr(model, "groups", None) if fitted is None else fitted.site_column
-    return cohort.X.assign(**{str(site): cohort.frame[site]}) if site in cohort.frame else cohort.X
-
-
-def is_served(model: Any, outcome: str, good: bool) -> bool:
-    """Return whether a model recommends by this outcome in this direction: a selector, not turned around."""
-    return hasattr(model, "default_arm_") and model.event_is_good_.get(outcome) == good
-
-
-def _out_of_scope(model: Any, cohort: Cohort) -> int | None:
-    """Return the number of patients whose values put them out of scope of a selector."""
-    if not hasattr(model, "model_"):
-        return None
-    return int((~model.model_.without_draws().predict(cohort.X).in_scope).sum())
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:

@@ -25,6 +25,7 @@ from treatsel.validation.parts._part import (
 )
 from treatsel.validation.parts._participants import participants
 from treatsel.validation.parts._policies import effective_n, policies
+from treatsel.validation.parts._rule_in_use import rule_in_use
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
@@ -59,6 +60,7 @@ __all__ = [
     "overall",
     "participants",
     "policies",
+    "rule_in_use",
     "sample_size",
     "sites",
     "subgroups",

@@ -14,8 +14,9 @@ from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
 from treatsel.validation._policies import Policies
+from treatsel.validation._predicted import predicted
 from treatsel.validation._small_groups import without_small_rows
-from treatsel.validation._task import ValidationTask, predicted
+from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_REPORTED, Caution, PartResult, Severity, row, row_of
 from treatsel.validation.studies import (
     OVERALL,

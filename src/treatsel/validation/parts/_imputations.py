@@ -27,7 +27,8 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 from treatsel.validation._policies import Policies, policies_of
-from treatsel.validation._task import ValidationTask, predicted
+from treatsel.validation._predicted import predicted
+from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row
 
 SECTION = "imputations"

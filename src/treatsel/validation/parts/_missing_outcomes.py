@@ -9,7 +9,7 @@ import pandas as pd
 from treatsel._checks import FloatArray
 from treatsel._disclosure import is_small
 from treatsel._reporting.format import points
-from treatsel._stats.by_arm_tables import cells_of, recommended_shares, shares_of
+from treatsel._stats.by_arm_tables import cells_of, shares_of
 from treatsel.metrics.missing import (
     FARTHEST,
     RATIO,
@@ -120,7 +120,7 @@ class _Given:
         y = (task.y if task.good else 1 - task.y).to_numpy(dtype=float)[there]
         table = (task.by_arm[arms] if task.good else 1 - task.by_arm[arms])[there]
         received = task.received[there]
-        recommended = recommended_shares(table, task.tie_arm)
+        recommended = policies.recommended_all[there]
         comparator = policies.best_single_arm(there)
         against = shares_of(pd.Series(comparator, index=table.index).to_numpy(dtype=object), table.columns)
         moved = recommended - against
@@ -160,7 +160,7 @@ def _bounds(task: ValidationTask, policies: Policies) -> PartResult:
         received[there],
         whole[there],
         policies.propensity_all[there],
-        recommended_shares(whole[there], task.tie_arm),
+        policies.recommended_all[there],
         comparator=policies.best_single_arm(there),
         clusters=None if groups is None else groups[there],
         level=task.level,

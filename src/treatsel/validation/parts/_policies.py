@@ -185,10 +185,10 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
         text = (
             "An arm that no patient in this cohort received is the recommended arm of "
             f"{count_of(policies.n_replaced, 'patient')} (arms: {never}); the estimates of policies use the "
-            "next best arm instead."
         )
+        text += "next best arm instead." if task.given is None else "arm that is given now instead."
         found.append(Caution(Severity.PARTIAL, text))
-    if task.n_out_of_scope:
+    if task.n_out_of_scope and task.given is None:
         text = (
             f"The model recommends no arm for {count_of(task.n_out_of_scope, 'patient')}, who are out of its "
             "scope. Estimates of policies give them the arm with the most favorable predicted probability."

@@ -35,6 +35,7 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
         predictions=task.by_arm[task.seen][arms],
         propensity=None if policies.problem else policies.propensity,
         good=task.good,
+        recommended=None if task.given is None else policies.recommended,
         min_events=MIN_EVENTS,
         level=task.level,
     )

@@ -18,6 +18,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
     ("case mix", sections.case_mix),
     ("development: covariates", sections.development),
     ("flow", sections.policies),
+    ("moved", sections.rule_in_use),
     ("flow", sections.discrimination),
     ("calibration curve", sections.calibration),
     ("calibration errors", sections.calibration_errors),

@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._measures import BY_LABEL, MEASURES, labels_of
-from treatsel._stats.by_arm_tables import cells_of, recommended_shares
+from treatsel._stats.by_arm_tables import cells_of, completed_shares, recommended_shares
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel._stats.weights import Weights
@@ -38,7 +38,10 @@ SITE_MEASURES = (AUC, WITHIN, *labels_of(*CALIBRATION).values(), GAIN)
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SiteData:
-    """Outcomes, arms, predictions and propensities of all patients, from which sites are evaluated."""
+    """Outcomes, arms, predictions and propensities of all patients, from which sites are evaluated.
+
+    `recommended`: shares of the arms in what the rule in use recommends; None: the most favorable arm.
+    """
 
     outcome: FloatArray
     received: npt.NDArray[np.object_]
@@ -48,6 +51,7 @@ class SiteData:
     good: bool | None
     min_events: int
     level: float
+    recommended: pd.DataFrame | None = None
 
     @property
     def weight(self) -> FloatArray:
@@ -142,7 +146,10 @@ def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, A
     table = predicted if data.good else 1 - predicted
     propensity = propensity.div(propensity.sum(axis=1), axis=0)
     scores = aipw_scores(data.benefit[evaluated], data.received[evaluated], table, propensity)
-    recommended = recommended_shares(table, comparator)
+    if data.recommended is None:
+        recommended = recommended_shares(table, comparator)
+    else:  # where the site did not give the arm, patients keep the one that is given now
+        recommended, _ = completed_shares(data.recommended.loc[evaluated, arms], propensity)
     weighted = _weighted(data, evaluated)
     return gain_over_best_arm(scores, recommended, comparator=comparator, level=data.level, **weighted)
 

@@ -15,6 +15,7 @@ from treatsel.validation.report.sections._missing_outcomes import missing_outcom
 from treatsel.validation.report.sections._overall import overall
 from treatsel.validation.report.sections._participants import participants
 from treatsel.validation.report.sections._policies import policies
+from treatsel.validation.report.sections._rule_in_use import rule_in_use
 from treatsel.validation.report.sections._sample_size import sample_size
 from treatsel.validation.report.sections._sites import sites
 from treatsel.validation.report.sections._subgroups import subgroups
@@ -43,6 +44,7 @@ __all__ = [
     "overall",
     "participants",
     "policies",
+    "rule_in_use",
     "sample_size",
     "sites",
     "subgroups",

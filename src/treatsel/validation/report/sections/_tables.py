@@ -12,7 +12,7 @@ from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 Shown = Callable[[Any], str]
-_PROPORTIONS = {"base rate", "policy"}
+_PROPORTIONS = {"base rate", "policy", "rule in use"}
 
 
 def count(value: Any) -> str:
@@ -84,6 +84,7 @@ def table_of(rows: pd.DataFrame, caption: str) -> Table:
 
 
 def _shown(row: dict[Any, Any], key: str) -> str:
-    if row["section"] in ("gain", "naive"):
+    is_gain = row["section"] == "rule in use" and row["measure"].startswith("gain")
+    if row["section"] in ("gain", "naive") or is_gain:
         return points(row[key])
     return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
