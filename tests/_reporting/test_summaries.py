@@ -194,6 +194,7 @@ def results(planted_cohort, tmp_path_factory):
             "ValidationReport": report,
             "MonitoringReport": monitor(selector, X, cohort.y),
             "Gain": report.gain,
+            "BestArmGain": metrics.best_arm_gain(scores, selector.recommend(X).columns["top"]),
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
             "PolicyTree": ts.policy_tree(scores, X.drop(columns="arm")),
             "RecommendationExplanation": selector.explain_recommendation(X.head(1)),
