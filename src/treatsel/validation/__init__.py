@@ -42,7 +42,14 @@ from treatsel.validation.parts import (
     imputed_of,
     joined,
 )
-from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
+from treatsel.validation.report import (
+    PLAUSIBLE_GAIN,
+    ValidationReport,
+    answers_of,
+    check_plausible_gain,
+    checklist,
+    compare,
+)
 from treatsel.validation.studies import (
     BalancingWeights,
     BootstrapOptimism,
@@ -97,6 +104,7 @@ def validate(
     internal_external: Any = None,
     eligibility: Rules | str | Path | None = None,
     n_jobs: int | None = None,
+    plausible_gain: float = PLAUSIBLE_GAIN,
     level: float = 0.95,
     random_state: int | None = 0,
 ) -> ValidationReport:
@@ -107,12 +115,13 @@ def validate(
     predicted by a model fitted without the patient's fold. A model from a file cannot be fitted again; its
     estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
 
-    The report compares the recommendations with giving the best single arm to all patients: this gain is the
-    headline. The recommendations are those that `recommend` gives by default: for each patient, the arm with
-    the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
-    evaluates the predictions for the received arm: discrimination, calibration and overall performance.
-    Optional sections follow. Patients whose outcome was not observed are counted, and left out of all
-    estimates other than the bounds for missing outcomes.
+    The headline is the gain over giving all patients the best single arm, whichever arm that is: an interval
+    that allows for not knowing it (`treatsel.metrics.best_arm_gain`). The recommendations are those that
+    `recommend` gives by default: for each patient, the arm with the most favorable predicted probability
+    (rule "expected"), and ties to the model's default arm. The report also evaluates the predictions for the
+    received arm: discrimination, calibration and overall performance. Optional sections follow. Patients
+    whose outcome was not observed are counted, and left out of all estimates other than the bounds for
+    missing outcomes.
 
     Parameters
     ----------
@@ -158,6 +167,9 @@ def validate(
     eligibility : Rules or path, optional
         Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
         every arm; the others are counted and left out.
+    plausible_gain : float
+        Largest plausible gain, a proportion. If the interval of the gain includes 0 and these patients are
+        too few to detect this gain with a power of 80 %, the report says that the cohort cannot tell.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -221,7 +233,7 @@ def validate(
                 known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
-    about = _about(task, origin)
+    about = _about(task, origin) | {"plausible_gain": check_plausible_gain(plausible_gain)}
     cautions = [*excluded, *_cautions(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
@@ -279,6 +291,7 @@ def _parts(
     found = {
         "participants": part_of.participants(task),
         "policies": part_of.policies(task, policies),
+        "best arm": part_of.best_arm(task, policies),
         "discrimination": part_of.discrimination(task),
         "calibration": part_of.calibration(task),
         "overall": part_of.overall(task),

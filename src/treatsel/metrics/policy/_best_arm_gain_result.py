@@ -132,8 +132,9 @@ class BestArmGain(Summarized):
 
 def plot_policies(policies: pd.DataFrame, *, level: float, ax: Any = None, **kwargs: Any) -> Any:
     """Draw the policies of `BestArmGain.policies`."""
+    short = {RULE: "recommendations", PRACTICE: "current practice"}
     labels = [
-        f"{policy.removeprefix('all patients receive ')}, {percent(rate, 0)}"
+        f"{short.get(policy, policy.removeprefix('all patients receive '))}, {percent(rate, 0)}"
         for policy, rate in zip(policies["policy"], policies["rate"], strict=True)
     ]
     table = 100 * policies[["value", "lower", "upper"]].set_axis(pd.Index(labels), axis=0)
