@@ -1,12 +1,12 @@
 """The gain over the truly best arm: coverage of its interval, false claims, and bias of its two estimates.
 
-    python -m benchmarks.validation.headline [--times 2000] [--sites] [--only K N]
+    python -m benchmarks.validation.headline [--times 2000] [--sites] [--only K N] [--scenario NAME]
 
 Simulated trials with two or six arms of equal size and doubly robust scores with known propensities, whose
 outcome model is too low by a tenth. Every patient is of the type of one arm, which is the recommended one,
 and does better under this arm by a benefit. The benefit is chosen so that the gain of the recommendations
-over the truly best arm is 0, .01, .03 or .10; arms are equally good for all in the first two scenarios, and
-differ by up to 5 and 10 percentage points in the others. With `--sites`, patients are of nine sites, between
+over the truly best arm is 0, .01, .03 or .10; arms are equally good for all in the scenarios null and weak,
+and differ by up to 5 and 10 percentage points in the others, also in one without a gain. With `--sites`, patients are of nine sites, between
 which the rates of all arms and the benefit vary with standard deviations of 5, 3 and 3 percentage points;
 intervals are then robust by site.
 
@@ -26,7 +26,13 @@ import pandas as pd
 
 from treatsel.metrics.policy import CROSS_FITTED, SMALLEST, _selection, best_arm_gain
 
-SCENARIOS = {"null": (0.0, 0.0), "weak": (0.01, 0.0), "realistic": (0.03, 0.05), "strong": (0.10, 0.10)}
+SCENARIOS = {  # gain, and by how much the arms differ
+    "null": (0.0, 0.0),
+    "null, arms differ": (0.0, 0.10),
+    "weak": (0.01, 0.0),
+    "realistic": (0.03, 0.05),
+    "strong": (0.10, 0.10),
+}
 SITES = 9
 DRAWS = 100  # per trial: only their mean over the trials is shown
 
@@ -122,11 +128,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=2000)
     parser.add_argument("--sites", action="store_true")
     parser.add_argument("--only", type=int, nargs=2, metavar=("K", "N"))
+    parser.add_argument("--scenario", choices=SCENARIOS)
     args = parser.parse_args()
     started, sites = time.perf_counter(), SITES if args.sites else 0
     rows = {}
     for k, n in [args.only] if args.only else [(2, 300), (2, 1000), (6, 300), (6, 1000)]:
-        for name, (gain, spread) in SCENARIOS.items():
+        for name in [args.scenario] if args.scenario else SCENARIOS:
+            gain, spread = SCENARIOS[name]
             trials = repeated(k, n, gain, spread, times=args.times, sites=sites)
             rows[f"{k} arms, n = {n}, {name}"] = summary(trials, gain)
     print(pd.DataFrame.from_dict(rows, orient="index").round(3).to_string())

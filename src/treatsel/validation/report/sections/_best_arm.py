@@ -36,9 +36,9 @@ def best_arm(report: ReportData) -> Section:
             "Which single arm is best is not known, and no unbiased estimate of the gain over it exists: the "
             "interval is the result. The smallest gain over all single arms is too low on average, the gain "
             "over the arm that is best in the other nine tenths of the patients (cross-fitted) too high. "
-            "Their bias is simulated for these arms and patients; estimated arms differ more than true ones, "
-            "so that the bias of the smallest gain is usually between the two simulated values. Do not "
-            "subtract it.",
+            "Their bias is simulated for these patients, with arms that differ as estimated and with equal "
+            "arms. Estimated arms differ more than true ones: if all arms are equally good, the bias "
+            "of the smallest gain is the larger of the two. Do not subtract these biases.",
         ],
         figures=[
             figure(
