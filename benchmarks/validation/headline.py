@@ -6,9 +6,9 @@ Simulated trials with two or six arms of equal size and doubly robust scores wit
 outcome model is too low by a tenth. Every patient is of the type of one arm, which is the recommended one,
 and does better under this arm by a benefit. The benefit is chosen so that the gain of the recommendations
 over the truly best arm is 0, .01, .03 or .10; arms are equally good for all in the scenarios null and weak,
-and differ by up to 5 and 10 percentage points in the others, also in one without a gain. With `--sites`, patients are of nine sites, between
-which the rates of all arms and the benefit vary with standard deviations of 5, 3 and 3 percentage points;
-intervals are then robust by site.
+and differ by up to 5 and 10 percentage points in the others, also in one without a gain. With `--sites`,
+patients are of nine sites, between which the rates of all arms and the benefit vary with standard deviations
+of 5, 3 and 3 percentage points; intervals are then robust by site.
 
 Columns, in percentage points where not a share: true gain; `covered`, share of selection-adjusted 95%
 intervals that contain it; `claimed`, share whose lower limit exceeds 0; mean width; bias of the smallest and
