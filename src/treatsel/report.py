@@ -18,6 +18,7 @@ from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired, kind_of
 from treatsel.validation import ValidationReport
+from treatsel.validation.parts import ADJUSTED
 from treatsel.validation.report import page_of
 
 __all__ = ["model_card", "write_html", "write_markdown"]
@@ -314,6 +315,9 @@ def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:
         for one in manifest.validations:
             row = one["figures"].get(label, {"value": None})
             value = "not estimable" if row["value"] is None else with_interval(row, shown)
+            adjusted = one["figures"].get(ADJUSTED, {"lower": None}) if key == "gain" else {"lower": None}
+            if adjusted["lower"] is not None:  # over the truly best arm, without an unbiased estimate
+                value = f"{points(adjusted['lower'])} to {points(adjusted['upper'])}"
             about = f"{one['level']:.0%} interval, {VALIDATION_WORDS[kind_of(one)]}, n = {one['n']:,}"
             # a gain is one of the good outcome: "event -0.6 points" would read as fewer events
             no = "no " if key == "gain" and good.get(one["outcome"]) is False else ""

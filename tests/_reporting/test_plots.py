@@ -81,6 +81,12 @@ def gains(arms):
     return metrics.gain_over_each_arm(scores, table.idxmax(axis=1).to_numpy())
 
 
+def best_arm(arms):
+    table, received, propensity = by_arm(arms)
+    scores = metrics.aipw_scores(Y, received, table, propensity)
+    return metrics.best_arm_gain(scores, table.idxmax(axis=1).to_numpy(), y_true=Y)
+
+
 def choices(arms):
     table, received, propensity = by_arm(arms)
     scores = metrics.aipw_scores(Y, received, table, propensity)
@@ -127,6 +133,8 @@ RESULTS = {
     "calibration, 12 arms": lambda: metrics.calibration_curve(Y, P, received=by_arm(ARMS)[1]),
     "gains": lambda: gains(LONG),
     "gains, 12 arms": lambda: gains(ARMS),
+    "best arm": lambda: best_arm(LONG),
+    "best arm, 12 arms": lambda: best_arm(ARMS),
     "meta-analysis": lambda: meta(3),
     "meta-analysis, 60 sites": lambda: meta(60),
     "decision curve": lambda: metrics.decision_curve(Y, P),

@@ -198,6 +198,7 @@ def results(planted_cohort, tmp_path_factory):
             "CombinedReports": combine([report, dataclasses.replace(report, about=other)]),
             "MonitoringReport": monitor(selector, X, cohort.y),
             "Gain": report.gain,
+            "BestArmGain": metrics.best_arm_gain(scores, selector.recommend(X).columns["top"]),
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
             "EffectModificationTest": metrics.effect_modification_test(scores, scores**2),
             "EffectByRisk": metrics.effect_by_risk(

@@ -230,7 +230,7 @@ def test_a_pooled_gain_with_another_conclusion_is_a_caution(new):
     helpful = Known().predict_by_arm(new.X)
     report = validate(useless.assign(CBT=0.6), new, imputations=[helpful, helpful], **OPTIONS)
     assert report.gain.n_discordant == 0
-    assert "a different conclusion from the headline" in report.cautions[0]
+    assert "a different conclusion from the gain in the cohort as given" in report.cautions[0]
     same = validate(helpful, new, imputations=[helpful, helpful], **OPTIONS)
     assert not any("different conclusion" in caution for caution in same.cautions)
 

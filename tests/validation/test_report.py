@@ -17,6 +17,7 @@ from treatsel.errors import InputError
 from treatsel.validation import ValidationReport, compare, parts, validate
 from treatsel.validation.report import sections
 from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, front_rows
+from treatsel.validation.report._headline import CANNOT_TELL
 from treatsel.validation.report._page import page_of
 
 
@@ -145,14 +146,16 @@ def test_verdicts_follow_from_the_interval(bounds, above, within):
 def test_the_front_table_shows_each_interval(report):
     rows = front_rows(report)
     assert len(rows) == 6
-    assert {row.verdict for row in rows} <= {GOOD, UNCLEAR, POOR, UNKNOWN}
+    assert {row.verdict for row in rows} <= {GOOD, UNCLEAR, POOR, UNKNOWN, CANNOT_TELL}
     assert all(" to " in row.estimate for row in rows[:4])
     assert rows[-1].verdict == POOR  # outcomes: 29 % are missing
     assert "577 of 2,000" in rows[-1].estimate
 
 
 def test_a_figure_without_interval_is_unknown_not_good(report):
-    bare = replace(report, gain=replace(report.gain, lower=np.nan, upper=np.nan))
+    table = report.tables["headline"]
+    nothing = {"gain": replace(report.gain, lower=np.nan, upper=np.nan)}
+    bare = replace(report, tables=report.tables | {"headline": table.assign(lower=np.nan)}, **nothing)
     assert front_rows(bare)[0].verdict == UNKNOWN
 
 

@@ -121,8 +121,14 @@ def test_no_number_has_the_sign_of_zero():
 
 
 def test_the_headline_has_no_negative_zero(report):
+    table = report.tables["headline"].copy()
+    table.loc[table["figure"] == "gain over the best single arm", ["lower", "upper"]] = [-0.01, -1e-9]
+    tables = report.tables | {"headline": table}
+    headline = ValidationReport(**{**vars(report), "tables": tables}).headline
+    assert "interval of the gain -1.0 to 0.0 percentage points" in headline
     tiny = report.gain.__class__(**report.gain.to_dict() | {"value": -1e-5, "lower": -0.01, "upper": -1e-9})
-    headline = ValidationReport(**{**vars(report), "gain": tiny}).headline
+    old = {name: table for name, table in report.tables.items() if name != "headline"}  # of a file before it
+    headline = ValidationReport(**{**vars(report), "gain": tiny, "tables": old}).headline
     assert ": 0.0 percentage points (95% interval -1.0 to 0.0)" in headline
 
 

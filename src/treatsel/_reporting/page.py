@@ -36,7 +36,8 @@ class Table:
 class FrontRow:
     """One row of a front table: question, estimate with interval, verdict, and its criterion.
 
-    `verdict` is "good", "unclear", "poor" or "unknown"; it is shown as text as well as by color.
+    `verdict` is "good", "unclear", "poor", "unknown" or "cannot tell"; it is shown as text as well as by
+    color.
     """
 
     question: str

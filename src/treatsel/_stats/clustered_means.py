@@ -1,6 +1,7 @@
 """Means of one value per patient with a standard error that may allow for clusters and sampling weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Units:
         """Number of patients."""
         return self.weights.count()
 
-    @property
+    @cached_property
     def n_clusters(self) -> int | None:
         """Number of clusters with a patient of positive weight."""
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
@@ -63,13 +64,23 @@ def enough_clusters(clusters: Any, *, fewest: int = MIN_CLUSTERS) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """A weighted mean with its interval."""
+    """A weighted mean with its interval; `df` are the degrees of freedom of Student's t, None: normal."""
 
     value: float
     se: float
     limits: Interval
     p_value: float
     method: str
+    df: float | None = None
+
+    def limits_at(self, level: float) -> Interval:
+        """Return the limits at another confidence level."""
+        return wald(self.value, self.se, level, df=self.df)
+
+    def reversed(self) -> "Mean":
+        """Return the mean of the values with the opposite sign."""
+        limits = Interval(-self.limits.upper, -self.limits.lower)
+        return replace(self, value=-self.value, limits=limits)
 
 
 def check_units(
@@ -103,6 +114,7 @@ def mean_of(values: FloatArray, units: Units) -> Mean:
         limits=wald(value, se, units.level, df=df),
         p_value=two_sided_p(value, se, df=df),
         method=_name(se, units, df),
+        df=df,
     )
 
 

@@ -12,7 +12,14 @@ from treatsel._checks import count_of
 from treatsel.artifact import check_can_store, load_model
 from treatsel.cli._io import TABLE, add_reading, reading, say, weight
 from treatsel.cli._train import add_missing, add_priors, missing_of, outcomes_of, priors_of
-from treatsel.cli._validate import add_report_files, check_report_files, named_once, report_each, store
+from treatsel.cli._validate import (
+    add_plausible_gain,
+    add_report_files,
+    check_report_files,
+    named_once,
+    report_each,
+    store,
+)
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
@@ -75,6 +82,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
+    add_plausible_gain(parser)
     add_reading(parser)
     add_report_files(parser)
     parser.set_defaults(run=run)
@@ -112,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         comparator=args.comparator,
         n_jobs=args.n_jobs,
         level=args.level,
+        plausible_gain=args.plausible_gain,
         random_state=args.seed,
     )
     reports = report_each(lambda outcome: validated(outcome=outcome), outcomes, args)

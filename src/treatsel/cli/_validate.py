@@ -20,7 +20,7 @@ from treatsel.recommendation import RULES
 from treatsel.report import VALIDATION_WORDS
 from treatsel.table import read_table
 from treatsel.validation import validate
-from treatsel.validation.report import ValidationReport, check_checklist_name
+from treatsel.validation.report import PLAUSIBLE_GAIN, ValidationReport, check_checklist_name
 
 FILES = ("json", "out", "html", "markdown", "checklists")
 REFIT = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
@@ -84,9 +84,22 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
+    add_plausible_gain(parser)
     add_reading(parser)
     add_report_files(parser)
     parser.set_defaults(run=run, more_files=True)
+
+
+def add_plausible_gain(parser: argparse.ArgumentParser) -> None:
+    """Add the option that states the largest plausible gain."""
+    parser.add_argument(
+        "--plausible-gain",
+        type=float,
+        default=PLAUSIBLE_GAIN,
+        metavar="P",
+        help="largest plausible gain, as a proportion: a cohort too small to detect it cannot tell whether "
+        "there is a gain (default: %(default)s)",
+    )
 
 
 def _add_direction(parser: argparse.ArgumentParser) -> None:
@@ -242,6 +255,7 @@ def run(args: argparse.Namespace) -> int:
         margin=args.margin,
         preferences=args.preferences,
         eligibility=args.eligibility,
+        plausible_gain=args.plausible_gain,
         **more,
     )
     reports = report_each(lambda outcome: validated(outcome=outcome), outcomes, args)

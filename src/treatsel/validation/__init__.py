@@ -45,9 +45,11 @@ from treatsel.validation.parts import (
     joined,
 )
 from treatsel.validation.report import (
+    PLAUSIBLE_GAIN,
     CombinedReports,
     ValidationReport,
     answers_of,
+    check_plausible_gain,
     checklist,
     combine,
     compare,
@@ -113,6 +115,7 @@ def validate(
     margin: float | None = None,
     preferences: Mapping[str, float] | Preferences | str | Path | None = None,
     n_jobs: int | None = None,
+    plausible_gain: float = PLAUSIBLE_GAIN,
     level: float = 0.95,
     random_state: int | None = 0,
 ) -> ValidationReport:
@@ -123,17 +126,18 @@ def validate(
     predicted by a model fitted without the patient's fold. A model from a file cannot be fitted again; its
     estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
 
-    The report compares the recommendations with giving the best single arm to all patients: this gain is the
-    headline. The recommendations are those of the rule in use, if `recommendations`, `rule`, `margin` or
-    `preferences` state it; otherwise those that `recommend` gives by default: for each patient, the arm with
-    the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
-    evaluates the predictions for the received arm: discrimination, calibration and overall performance.
-    Optional sections follow. If outcomes were not observed, all estimates weight the other patients to
-    represent these patients, by the inverse probability of observation given arm, covariates and process
-    columns (and other outcomes that are known for everyone). The table "complete cases" has the main
-    estimates without weights, and the table "loss test" a test of whether observation depends on process
-    columns. Estimates from matched pairs, the update of the model, estimates re-weighted to `development`
-    and `internal_external` rest on the patients whose outcome was observed.
+    The headline is the gain over giving all patients the best single arm, whichever arm that is: an interval
+    that allows for not knowing it (`treatsel.metrics.best_arm_gain`). The recommendations are those of the
+    rule in use, if `recommendations`, `rule`, `margin` or `preferences` state it; otherwise those that
+    `recommend` gives by default: for each patient, the arm with the most favorable predicted probability
+    (rule "expected"), and ties to the model's default arm. The report also evaluates the predictions for the
+    received arm: discrimination, calibration and overall performance. Optional sections follow. If outcomes
+    were not observed, all estimates weight the other patients to represent these patients, by the inverse
+    probability of observation given arm, covariates and process columns (and other outcomes that are known
+    for everyone). The table "complete cases" has the main estimates without weights, and the table "loss
+    test" a test of whether observation depends on process columns. Estimates from matched pairs, the update
+    of the model, estimates re-weighted to `development` and `internal_external` rest on the patients whose
+    outcome was observed.
 
     Parameters
     ----------
@@ -192,6 +196,9 @@ def validate(
     preferences : mapping of outcome to weight, Preferences, or path, optional
         As in `TreatmentSelector.recommend`, or a file that `read_preferences` reads. The rule is then also
         valued by the utility, the weighted sum of the outcomes.
+    plausible_gain : float
+        Largest plausible gain, a proportion. If the interval of the gain includes 0 and these patients are
+        too few to detect this gain with a power of 80 %, the report says that the cohort cannot tell.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -261,7 +268,7 @@ def validate(
                 known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
-    about = _about(task, origin)
+    about = _about(task, origin) | {"plausible_gain": check_plausible_gain(plausible_gain)}
     cautions = [*eligible.cautions, *_cautions(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
@@ -315,6 +322,7 @@ def _parts(
     found = {
         "participants": part_of.participants(task),
         "policies": part_of.policies(task, policies),
+        "best arm": part_of.best_arm(task, policies),
         "discrimination": part_of.discrimination(task),
         "calibration": part_of.calibration(task),
         "overall": part_of.overall(task),

@@ -1,6 +1,7 @@
 """The gain of a recommendation rule; public through `treatsel.metrics.policy`."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -93,7 +94,7 @@ def gain_over_best_arm(
     rows = np.arange(len(table))
     mean = mean_of(own - values[rows, positions], units)
     if selection == "adjusted" and source == ON_THIS_DATA:
-        mean = _smallest(own[:, None] - values, units, mean)
+        mean = _smallest([mean_of(own - column, units) for column in values.T], units.level)
     return _gain(mean, units, 1 - shares[rows, positions], comparator=BEST, arm=arm, source=source)
 
 
@@ -197,18 +198,19 @@ def _checked(
     return table, units, shares, (shares * table.to_numpy(dtype=float)).sum(axis=1)
 
 
-def _smallest(gains: FloatArray, units: Units, found: Mean) -> Mean:
-    """Return the smallest gain (of the columns) with an interval valid for whichever is truly smallest."""
-    count = gains.shape[1]
-    wider = dataclasses.replace(units, level=1 - (1 - units.level) / count)
-    own = [mean_of(column, units) for column in gains.T]
-    lower = min(mean.limits.lower for mean in own)
-    upper = min(mean_of(column, wider).limits.upper for column in gains.T)
-    above = float(np.max([mean.p_value if mean.value > 0 else 1.0 for mean in own]))
-    below = float(np.min([mean.p_value if mean.value < 0 else 1.0 for mean in own]))
+def _smallest(means: Sequence[Mean], level: float) -> Mean:
+    """Return the smallest of several means with an interval valid for whichever is truly smallest.
+
+    The limits of the means are those at `level`.
+    """
+    count = len(means)
+    found = min(means, key=lambda mean: mean.value)
+    upper = min(mean.limits_at(1 - (1 - level) / count).upper for mean in means)
+    above = float(np.max([mean.p_value if mean.value > 0 else 1.0 for mean in means]))
+    below = float(np.min([mean.p_value if mean.value < 0 else 1.0 for mean in means]))
     return dataclasses.replace(
         found,
-        limits=Interval(lower, upper),
+        limits=Interval(min(mean.limits.lower for mean in means), upper),
         p_value=min(1.0, above, count * below),
         method=f"{found.method}, smallest of {count} gains (intersection-union, Bonferroni)",
     )

@@ -2,6 +2,7 @@
 
 from treatsel.validation._small_groups import without_few_discordant
 from treatsel.validation.parts._benefit import ERRORS, benefit
+from treatsel.validation.parts._best_arm import ADJUSTED, best_arm
 from treatsel.validation.parts._calibration import calibration
 from treatsel.validation.parts._calibration_errors import calibration_errors
 from treatsel.validation.parts._case_mix import case_mix
@@ -33,6 +34,7 @@ from treatsel.validation.parts._updating import updating
 from treatsel.validation.parts._utility import utility
 
 __all__ = [
+    "ADJUSTED",
     "COLUMNS",
     "ERRORS",
     "MIN_EVENTS",
@@ -41,6 +43,7 @@ __all__ = [
     "PartResult",
     "Severity",
     "benefit",
+    "best_arm",
     "calibration",
     "calibration_errors",
     "case_mix",

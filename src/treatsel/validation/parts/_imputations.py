@@ -169,7 +169,7 @@ def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> R
 
 
 def _cautions(gain: Gain, line: dict[str, Any], count: int) -> list[Caution]:
-    """Return a caution if the pooled gain leads to a different conclusion from the headline."""
+    """Return a caution if the pooled gain leads to a different conclusion from that in the given cohort."""
     verdicts = [
         (low > 0) - (high < 0) for low, high in ((gain.lower, gain.upper), (line["lower"], line["upper"]))
     ]
@@ -177,6 +177,6 @@ def _cautions(gain: Gain, line: dict[str, Any], count: int) -> list[Caution]:
         return []
     text = (
         f"Pooled over {count} imputed tables the gain is {with_interval(line, points)}, which leads to "
-        "a different conclusion from the headline. See the section on multiple imputation."
+        "a different conclusion from the gain in the cohort as given. See the section on multiple imputation."
     )
     return [Caution(Severity.MAY_OVERTURN, text)]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from treatsel.metrics import (
     received_propensity,
 )
 from treatsel.metrics.policy import BEFOREHAND, ON_THIS_DATA
-from treatsel.validation._policies import Policies, enough_events, gain_of
+from treatsel.validation._policies import Policies, gain_of
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row, row_of
 
@@ -114,34 +114,27 @@ def _over_random(policies: Policies) -> Gain:
     return gain_over_random(policies.scores, policies.recommended, **policies.options)
 
 
-def _over_picked(task: ValidationTask, selection: Literal["ignored", "adjusted"], policies: Policies) -> Gain:
-    if selection == "ignored":
-        return gain_of(task, policies.scores, policies.recommended, None, policies.options)
-    return gain_over_best_arm(policies.scores, policies.recommended, selection=selection, **policies.options)
+def _over_picked(task: ValidationTask, policies: Policies) -> Gain:
+    return gain_of(task, policies.scores, policies.recommended, None, policies.options)
 
 
 def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate]:
     """Return the gain over the arm named in advance, and over the one that did best in these data."""
-    scores, n = policies.scores, len(policies.scores)
     named: Gain | Estimate = policies.gain
     if policies.comparator is None:
         named = not_estimable(
-            "no arm received in this cohort was named", n=n, n_events=None, level=task.level
+            "no arm received in this cohort was named",
+            n=len(policies.scores),
+            n_events=None,
+            level=task.level,
         )
     else:
         named = replace(policies.gain, method=f"over {policies.comparator}; {policies.gain.method}")
-    picked = policies.over_partitions(partial(_over_picked, task, "ignored"))
-    found = {
+    picked = policies.over_partitions(partial(_over_picked, task))
+    return {
         BEFOREHAND: named,
         ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),
     }
-    rare = [str(arm) for arm in scores.columns if arm not in enough_events(task, scores.columns)]
-    if rare:
-        reason = f"arms {rare} have fewer than {MIN_EVENTS} events or non-events"
-        allowed = not_estimable(reason, n=n, n_events=None, level=task.level)
-    else:
-        allowed = policies.over_partitions(partial(_over_picked, task, "adjusted"))
-    return found | {f"{ON_THIS_DATA}, selection-adjusted interval": allowed}
 
 
 def effective_n(task: ValidationTask, policies: Policies) -> float:

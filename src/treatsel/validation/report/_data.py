@@ -10,9 +10,11 @@ from treatsel._checks import check_choice
 from treatsel._reporting import plots
 from treatsel._reporting.format import fixed
 from treatsel._reporting.summary import Summarized
+from treatsel.errors import InputError
 from treatsel.metrics import CalibrationCurve, Gain
-from treatsel.metrics.policy import OF_FOLDS
+from treatsel.metrics.policy import OF_FOLDS, plot_policies
 from treatsel.validation.parts import OVERALL
+from treatsel.validation.report._headline import PLAUSIBLE_GAIN, Headline
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -25,10 +27,10 @@ class ReportData(Summarized):
         Columns section, measure, group ("overall", an arm, a pair of arms, a site or a subgroup), value,
         lower, upper, n, n_events (None if not applicable), method.
     gain : Gain
-        The headline: rate of the good outcome under the recommendations minus that under the best single
-        arm for all patients.
+        Rate of the good outcome under the recommendations minus that under the best single arm for all
+        patients, as named in advance or as selected. The headline is the table "headline".
     tables : dict of str to DataFrame
-        Curves and lists: "flow", "calibration curve", "decision curve", "sites", "checklist", ...
+        Curves and lists: "flow", "headline", "calibration curve", "decision curve", "sites", "checklist", ...
     outcome : str
         Outcome validated.
     event_is_good : bool
@@ -92,7 +94,7 @@ class ReportData(Summarized):
 
     @property
     def headline(self) -> str:
-        """The gain over the best single arm, with its interval, in one sentence."""
+        """The gain over the best single arm, whichever it is: its interval, in one sentence or two."""
         if self.kind == "apparent":
             share = f"about {self.about['share_in_development']:.0%} of these patients"
             return (
@@ -118,11 +120,18 @@ class ReportData(Summarized):
         if gain.lower != gain.lower:
             why = gain.method.removeprefix("not estimable: ")
             return f"The gain over the best single arm cannot be estimated: {why}."
+        truly = self.over_truly_best
+        if truly is not None and gain.n_discordant:
+            return truly.sentence(what)
         best = f"{gain.comparator_arm}, the best single arm,"
         if gain.comparator_source == OF_FOLDS:
             best = "the best single arm of the other folds"
         if not gain.n_discordant:
-            return f"The model recommends {best} for all patients: there is neither gain nor loss."
+            text = f"The model recommends {best} for all patients: there is neither gain nor loss"
+            if truly is None:
+                return f"{text}."
+            truly_best = f"over the truly best arm {truly.interval} percentage points"
+            return f"{text} ({100 * self.level:g}% interval of the gain {truly_best})."
         verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
         value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
@@ -135,6 +144,15 @@ class ReportData(Summarized):
             f"Giving each patient the recommended arm instead of {best} is associated "
             f"with a {verdict} rate of {what}: {points}."
         )
+
+    @property
+    def over_truly_best(self) -> Headline | None:
+        """Interval and verdict of the gain over the truly best arm; None if there is no such comparison."""
+        if "headline" not in self.tables:
+            return None
+        plausible = self.about.get("plausible_gain", PLAUSIBLE_GAIN)
+        found = Headline.of(self.tables["headline"], plausible_gain=plausible, level=self.level)
+        return found if found.lower == found.lower else None
 
     @property
     def flow(self) -> pd.DataFrame:
@@ -195,3 +213,26 @@ class ReportData(Summarized):
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
         label = f"Expected proportion with {self.good_label} ({100 * self.level:g}% interval)"
         return plots.estimates(rows, reference=None, xlabel=label, ax=ax, **kwargs)
+
+    def plot_headline(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the recommendations, current practice and each single arm against the truly best arm.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        InputError
+            If the gain over the truly best arm was not estimated.
+        """
+        if "headline: policies" not in self.tables:
+            raise InputError("The report has no comparison with the truly best arm; see not_estimable.")
+        return plot_policies(self.tables["headline: policies"], level=self.level, ax=ax, **kwargs)

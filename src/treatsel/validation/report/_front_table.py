@@ -8,8 +8,10 @@ from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import FrontRow
 from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
+from treatsel.validation.report._headline import CANNOT_TELL, HIGHER, LOWER, NOT_SHOWN
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
+VERDICTS = {HIGHER: GOOD, LOWER: POOR, NOT_SHOWN: UNCLEAR, CANNOT_TELL: CANNOT_TELL}
 # Calibration slopes, and ratios of observed to expected, taken as close enough to 1. A convention without a
 # derivation: at a slope of 0.8 or 1.2 a prediction of 30 % should have been 34 % or 27 %.
 CLOSE_TO_ONE = (0.8, 1.2)
@@ -50,20 +52,13 @@ class Bounds:
 
 def front_rows(report: ReportData) -> list[FrontRow]:
     """Return the rows of the front table."""
-    gain = Bounds(report.gain.value, report.gain.lower, report.gain.upper)
     auc = _bounds(report, "within-arm AUC")
     slope = _bounds(report, "calibration slope")
     ratio = _bounds(report, "observed / expected")
     off = _arms_off(report)
     withheld = report.kind == "apparent"
-    verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
     rows = [
-        FrontRow(
-            "Value of the recommendations: are outcomes better than with the best single arm?",
-            "withheld" if withheld else _with_interval(gain, points),
-            verdict,
-            "good if the interval lies above 0, poor if below",
-        ),
+        _value(report),
         FrontRow(
             "Discrimination: within an arm, are predictions higher for patients with the outcome?",
             "within-arm AUC " + _with_interval(auc, number),
@@ -88,6 +83,24 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     if withheld:  # performance in the patients the model was fitted to says little about others
         rows = [replace(row, verdict=UNKNOWN, criterion="withheld: apparent performance") for row in rows]
     return [*rows, _sample_size(report), _missing(report)]
+
+
+def _value(report: ReportData) -> FrontRow:
+    """Return the row on the gain over the best single arm: the truly best one, if that was estimated."""
+    gain, truly = Bounds(report.gain.value, report.gain.lower, report.gain.upper), report.over_truly_best
+    verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
+    shown, criterion = _with_interval(gain, points), "good if the interval lies above 0, poor if below"
+    if truly is not None:
+        size = f"{100 * truly.plausible_gain:g}"
+        verdict = VERDICTS[truly.verdict] if report.gain.n_discordant else UNCLEAR
+        shown = f"gain over the truly best arm: interval {truly.interval} points"
+        criterion += f"; cannot tell if it includes 0 and a gain of {size} points could not be detected"
+    return FrontRow(
+        "Value of the recommendations: are outcomes better than with the best single arm?",
+        "withheld" if report.kind == "apparent" else shown,
+        verdict,
+        criterion,
+    )
 
 
 def _arms_off(report: ReportData) -> dict[str, str]:

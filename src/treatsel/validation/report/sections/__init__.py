@@ -1,6 +1,7 @@
 """Sections of the report page, one file each, named like the parts; each takes a `ReportData`."""
 
 from treatsel.validation.report.sections._benefit import benefit
+from treatsel.validation.report.sections._best_arm import best_arm
 from treatsel.validation.report.sections._calibration import calibration
 from treatsel.validation.report.sections._calibration_errors import calibration_errors
 from treatsel.validation.report.sections._case_mix import case_mix
@@ -30,6 +31,7 @@ from treatsel.validation.report.sections._utility import utility
 
 __all__ = [
     "benefit",
+    "best_arm",
     "calibration",
     "calibration_errors",
     "case_mix",

@@ -29,10 +29,10 @@ def policies(report: ReportData) -> Section:
             figures_table(report, ["policy"], "Policies."),
             table_of(
                 _with_arms(report.figures[report.figures["section"] == "gain"]),
-                "Gains: the recommended arms against simpler policies. The first row is the headline; the "
-                "next rows give the gain over a best single arm named in advance, and over one selected in "
-                "this cohort. The latter comparison is slightly conservative; the selection-adjusted "
-                "interval accounts for the selection.",
+                "Gains: the recommended arms against simpler policies. The first rows give the gain over a "
+                "best single arm named in advance, and over one selected in this cohort, which is slightly "
+                "conservative; the selection-adjusted interval, which accounts for the selection, is the "
+                "headline.",
             ),
             figures_table(
                 report,
