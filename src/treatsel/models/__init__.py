@@ -26,6 +26,7 @@ from treatsel.models._recalibration import Method as Method
 from treatsel.models._recalibration import Recalibration as Recalibration
 from treatsel.models._recalibration import Refit as Refit
 from treatsel.models._recalibration import learn_recalibration as learn_recalibration
+from treatsel.models._resample import fit_resample as fit_resample
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.delta_adjusted import DeltaAdjustedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier

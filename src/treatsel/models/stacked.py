@@ -134,7 +134,7 @@ class StackedClassifier(SitedClassifier):
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
         hierarchy = self._hierarchy(patients, encoding)
-        n, n_splits = len(patients.y), min(self.n_splits, len(patients.y))
+        n, n_splits = patients.n, min(self.n_splits, len(patients.y))
         n_partitions = N_PARTITIONS if TREES_FROM <= n < ONE_PARTITION_FROM else 1
         partitions = [
             folds_by_key(
@@ -171,7 +171,7 @@ class _Parts:
     folds: list[int]
     moved: float
     without_fold: list[FloatArray]
-    n_patients: int
+    n_patients: float
 
     @classmethod
     def learn(
@@ -187,7 +187,7 @@ class _Parts:
         # centered, so that a weight other than 1 stretches the logits around their mean, not around 0
         sources, trees = {"base": base - center}, {}
         weights = _weights(base, sources, patients)
-        if len(patients.y) >= TREES_FROM:
+        if patients.n >= TREES_FROM:
             target = Target(patients.y, patients.levels, patients.levels.thresholds(hierarchy.thresholds))
             LOG.info("Boosting trees of covariates and arm")
             matrix = patients.columns(_columns(encoding))
@@ -204,7 +204,7 @@ class _Parts:
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
         folds = [len(partition) for partition in partitions]
-        return cls(hierarchy, encoding, center, trees, weights, folds, moved, terms, len(patients.y))
+        return cls(hierarchy, encoding, center, trees, weights, folds, moved, terms, patients.n)
 
     def held_out(self, patients: Patients, partitions: Sequence[Folds]) -> FloatArray:
         """Return logits from parts fitted without a patient's fold, shape (n_patients, n_arms)."""
