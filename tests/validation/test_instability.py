@@ -76,7 +76,11 @@ def test_figures_are_those_of_the_refits(cohort, found):
         errors.append(np.abs(table - original).mean())
         agreement.append((table.argmax(axis=1) == original.argmax(axis=1)).mean())
         slopes.append(calibration_slope(y, table[np.arange(len(y)), received]).value)
-    for measure, values in (("mape", errors), ("agreement", agreement), ("calibration_slope", slopes)):
+    for measure, values in (
+        ("mape", errors),
+        ("recommendation_agreement", agreement),
+        ("calibration_slope", slopes),
+    ):
         mine = (found.table["measure"] == measure) & (found.table["group"] == "overall")
         row = found.table[mine].iloc[0]
         assert row["value"] == pytest.approx(np.mean(values), abs=1e-5)
@@ -93,15 +97,17 @@ def test_constant_model_has_the_error_of_a_proportion():
     expected = np.sqrt(2 / np.pi * p * (1 - p) / 400)
     row = found.table.iloc[0]
     assert abs(row["value"] - expected) < 4 * row["mc_error"] < 0.01
-    assert (found.table.query("measure == 'agreement'")[["value", "lower"]] == 1).all(axis=None)
+    assert (found.table.query("measure == 'recommendation_agreement'")[["value", "lower"]] == 1).all(
+        axis=None
+    )
     assert value(found, "gain") == pytest.approx(0, abs=1e-6)
 
 
 def test_more_patients_and_stronger_truth_are_more_stable(found):
     large, null = (instability(RIDGE, each, n_boot=25) for each in (make(n=1600), make(strength=0.0)))
     assert value(large, "mape") < 0.65 * value(found, "mape")
-    assert value(large, "agreement") > value(found, "agreement") + 0.05
-    assert value(null, "agreement") < value(found, "agreement") - 0.1
+    assert value(large, "recommendation_agreement") > value(found, "recommendation_agreement") + 0.05
+    assert value(null, "recommendation_agreement") < value(found, "recommendation_agreement") - 0.1
     assert value(null, "gain_out_of_bag") < 0.03 < value(large, "gain_out_of_bag")
     # evaluated in patients to whom most of each refit was fitted
     assert value(null, "gain") > value(null, "gain_out_of_bag")
@@ -193,7 +199,7 @@ def test_nothing_shown_is_of_one_patient(cohort, found):
     text = repr(found) + found._repr_html_() + found.to_frame().to_csv() + found.predictions.to_csv()
     assert not any(f"p{i}" in text.split(",") for i in range(200))
     assert found.predictions["n"].min() >= 10
-    shown = found.table.query("measure == 'agreement' and group != 'overall'")
+    shown = found.table.query("measure == 'recommendation_agreement' and group != 'overall'")
     assert (shown["n"] >= 10).all()
     for kind in ("predictions", "recommendations", "calibration"):
         figure = found.plot(kind=kind).figure

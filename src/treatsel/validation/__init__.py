@@ -101,6 +101,7 @@ def validate(
     development: Cohort | pd.DataFrame | None = None,
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     internal_external: Any = None,
+    instability: int | Instability | None = None,
     eligibility: Rules | str | Path | None = None,
     n_jobs: int | None = None,
     level: float = 0.95,
@@ -159,8 +160,12 @@ def validate(
         An unfitted model of `treatsel.models`. Adds internal-external cross-validation within this cohort:
         for each site in turn, the model is fitted to all other sites and evaluated at that site. See
         `internal_external_cv`.
+    instability : int or Instability, optional
+        Number of bootstrap refits of the model to the development cohort (`development`, or else `cohort`),
+        or a study already made. Adds the spread of predictions and recommendations over refits; see
+        `instability`.
     n_jobs : int, optional
-        Number of sites to process in parallel in internal-external cross-validation.
+        Number of sites, or refits, to process in parallel.
     eligibility : Rules or path, optional
         Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
         every arm; the others are counted and left out.
@@ -193,6 +198,9 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    study: dict[str, Any] = {"outcome": outcome, "assignment": assignment, "n_jobs": n_jobs}
+    study |= {"random_state": 0 if random_state is None else random_state}
+    more = part_of.instability_part(model, cohort, development, instability, **study)
     cohort, excluded = eligible_for_all(cohort, eligibility)
     origin = origin_of(model, cohort, outcome, random_state, n_jobs)
     if origin.kind == CROSS_VALIDATED and imputations is not None:
@@ -213,7 +221,6 @@ def validate(
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections, kind=origin.kind)
-        more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
             more["development"] = partial(part_of.development, model=model, development=reference)
         if imputations is not None:

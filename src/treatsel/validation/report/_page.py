@@ -27,6 +27,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
     ("sites", sections.sites),
     ("internal-external", sections.internal_external),
     ("subgroups", sections.subgroups),
+    ("instability", sections.instability),
     ("missing outcomes", sections.missing_outcomes),
     ("imputations", sections.imputations),
     ("confounding", sections.confounding),

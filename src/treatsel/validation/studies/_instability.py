@@ -52,8 +52,8 @@ class Instability(Summarized):
 
         - mape: mean over patients of the absolute difference between the predictions of a refit and of the
           original model, in all arms or under one arm (0 is perfect).
-        - agreement: share of patients to whom a refit recommends the same arm as the original model; in a
-          group, of those to whom the original model recommends this arm (1 is perfect).
+        - recommendation_agreement: share of patients to whom a refit recommends the same arm as the
+          original model; in a group, of those to whom the original model recommends this arm (1 is perfect).
         - recommended: share of patients to whom the arm is recommended.
         - policy_value, gain: rate of the good outcome under the recommendations of a refit, by doubly robust
           scores in these patients, and its gain over the original model's best single arm. Both are
@@ -93,7 +93,7 @@ class Instability(Summarized):
     def _summary(self) -> Summary:
         mape, facts = self.estimate("mape"), []
         for measure, label, shown in (
-            ("agreement", "recommended arm unchanged", percent),
+            ("recommendation_agreement", "recommended arm unchanged", percent),
             ("calibration_slope", "calibration slope in these patients", number),
         ):
             if self.has(measure):
@@ -163,7 +163,7 @@ class Instability(Summarized):
             return bands.prediction_bands(self.predictions, ax, **kwargs)
         if kind == "calibration":
             return bands.calibration_band(self.curves, ax, **kwargs)
-        rows = self.table[(self.table["measure"] == "agreement") & self.table["value"].notna()]
+        rows = self.table[(self.table["measure"] == "recommendation_agreement") & self.table["value"].notna()]
         points = rows.set_index("group")[["value", "lower", "upper"]]
         label = "Share of patients whose recommended arm is unchanged (95% of refits)"
         return plots.estimates(points, reference=None, xlabel=label, ax=ax, **kwargs)
@@ -236,7 +236,7 @@ def instability(
     >>> from treatsel.models import PooledClassifier
     >>> model = PooledClassifier(LogisticRegression(C=0.1))
     >>> found = instability(model, make_cohort(300, random_state=0).cohort, outcome="dropout", n_boot=20)
-    >>> bool(found.estimate("agreement").value < 0.8)
+    >>> bool(found.estimate("recommendation_agreement").value < 0.8)
     True
     """
     name = _outcome_of(model, cohort, outcome)
@@ -334,15 +334,15 @@ def _clusters_of(cohort: Cohort) -> tuple[np.ndarray | None, str]:
 
 def _check_same(own: pd.DataFrame, again: pd.DataFrame) -> None:
     """Raise if a fitted model is not what its parameters give in this cohort."""
-    values = (
-        own.rename(columns=str).reindex(columns=[str(arm) for arm in again.columns]).to_numpy(dtype=float)
-    )
+    arms = [str(arm) for arm in again.columns]
+    values = own.rename(columns=str).reindex(columns=arms).to_numpy(dtype=float)
     off = np.abs(values - again.to_numpy(dtype=float)) > SAME
     if n := int((off | np.isnan(values)).any(axis=1).sum()):
         raise InputError(
-            f"The model predicts otherwise than its parameters, fitted to this cohort, in {stated(n, 'patient')}. "
-            "Give the cohort on which it was developed, with the same columns, and (for a model from a file, "
-            "which does not hold its parameters) an unfitted selector with the parameters of the development."
+            "The model predicts otherwise than its parameters, fitted to this cohort, in "
+            f"{stated(n, 'patient')}. Give the cohort on which it was developed, with the same columns, and "
+            "(for a model from a file, which does not hold its parameters) an unfitted selector with the "
+            "parameters of the development, as `treatsel crossvalidate` does."
         )
 
 

@@ -118,12 +118,12 @@ def _recommendations(found: Compared) -> list[Spread]:
         shares.append(now.mean(axis=0))
     of_each, shown = np.array(agreement), ~np.isnan(suppressed(np.round(counts)))
     told, share = np.array(shares), counts / n
-    columns = [Spread(measure="agreement", runs=of_each[:, 0], original=1.0, n=n)]
+    columns = [Spread(measure="recommendation_agreement", runs=of_each[:, 0], original=1.0, n=n)]
     for k, arm in enumerate(arms):
         if shown[k] and counts[k] >= FEWEST:  # a count would give those of small groups away
             columns.append(
                 Spread(
-                    measure="agreement",
+                    measure="recommendation_agreement",
                     group=arm,
                     runs=of_each[:, 1 + k],
                     original=1.0,

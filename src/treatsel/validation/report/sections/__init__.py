@@ -8,6 +8,7 @@ from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
 from treatsel.validation.report.sections._imputations import imputations
+from treatsel.validation.report.sections._instability import instability
 from treatsel.validation.report.sections._internal_external import internal_external
 from treatsel.validation.report.sections._missing_outcomes import missing_outcomes
 from treatsel.validation.report.sections._overall import overall
@@ -28,6 +29,7 @@ __all__ = [
     "development",
     "discrimination",
     "imputations",
+    "instability",
     "internal_external",
     "missing_outcomes",
     "overall",
