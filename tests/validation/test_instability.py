@@ -1,5 +1,6 @@
 """Instability: known spreads, invariances, and what is shown of patients."""
 
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from treatsel import Codebook, Cohort, TreatmentSelector
 from treatsel.codebook import Field
+from treatsel.datasets import make_cohort
 from treatsel.errors import InputError
 from treatsel.metrics import calibration_slope
 from treatsel.models import PooledClassifier, StackedClassifier
@@ -91,7 +93,7 @@ def test_figures_are_those_of_the_refits(cohort, found):
 
 def test_constant_model_has_the_error_of_a_proportion():
     cohort = make(n=400)
-    found = instability(CONSTANT, cohort, n_boot=120)
+    found = instability(CONSTANT, cohort, n_boot=60)
     p = cohort.frame["remission"].mean()
     # mean absolute deviation of a normal variable with the standard error of a proportion
     expected = np.sqrt(2 / np.pi * p * (1 - p) / 400)
@@ -220,3 +222,16 @@ def test_progress_is_told_and_failures_are_counted(cohort):
     frame.loc[:1, "remission"] = [0.0, 1.0]
     with pytest.raises(InputError, match="could be fitted in"):
         instability(RIDGE, Cohort(frame, DROPPED), n_boot=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", [None, {"interim": ["phq9_w4", "phq9_w8"]}], ids=["mixture", "imputed"])
+def test_default_models_of_lost_outcomes_are_refitted_as_they_are_served(missing):
+    cohort = make_cohort(220, random_state=2, weekly_scores=True).cohort
+    selector = TreatmentSelector(estimator="hierarchical", missing=missing, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        selector.fit(cohort, cohort.frame[["recovery"]])
+    found = instability(selector, cohort, n_boot=2)  # raises if the model is not that of its parameters
+    assert 0 < value(found, "mape") < 0.3
+    assert found.refits.counts.sum(axis=1).tolist() == [220, 220]

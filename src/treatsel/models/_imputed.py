@@ -23,7 +23,7 @@ from sklearn.base import clone
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
-from treatsel.models._posterior import N_DRAWS
+from treatsel.models._posterior import N_DRAWS, all_draws
 from treatsel.models._wrapped import WrappedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier, Levels, select_covariates, widened
 
@@ -104,7 +104,8 @@ class ImputedClassifier(WrappedClassifier):
         passed = {} if score is None else {"score": score[seen]}
         X = X.drop(columns=[name for name in self.auxiliary if X.loc[seen, name].isna().all()])
         imputation = HierarchicalClassifier(arm=self.arm, **columns)
-        self.imputation_ = imputation.fit(X[seen], y[seen], counts[seen], **passed)
+        with all_draws():  # from which outcomes are imputed
+            self.imputation_ = imputation.fit(X[seen], y[seen], counts[seen], **passed)
         codes = pd.Index(self.imputation_.arms_).get_indexer(X[self.arm])
         # which covariates are used is decided once, so that all models have the same terms
         names, _ = select_covariates(covariates[seen], codes[seen], y[seen], counts[seen])

@@ -18,7 +18,7 @@ from treatsel._jobs import run_jobs
 from treatsel._reporting.summary import Summarized, Summary, count_text
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError, TreatselError, TreatselWarning
-from treatsel.models import fit_resample
+from treatsel.models import few_draws, fit_resample
 
 LOG = logging.getLogger(__name__)
 # Proportion of resamples that must be fitted: failures are not random (an arm without events), so that the
@@ -155,7 +155,7 @@ def bootstrap_refits(
 
 def _fitted(procedure: Procedure, counts: FloatArray) -> Any:
     """Fit a procedure without the warnings that `fit` of the model gives."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), few_draws():
         for category in (TreatselWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", category)
         return procedure.fit(counts)
