@@ -119,7 +119,8 @@ class Instability(Summarized):
 
     def estimate(self, measure: str, group: str = OVERALL) -> Estimate:
         """Return the mean of a measure over refits, with its 2.5th and 97.5th percentile."""
-        mine = self.table[self.table["measure"] == check_choice("measure", measure, self.table["measure"])]
+        measure = check_choice("measure", measure, self.table["measure"].unique())
+        mine = self.table[self.table["measure"] == measure]
         name = check_choice("group", group, mine["group"])
         row = mine[mine["group"] == name].iloc[0]
         return Estimate(

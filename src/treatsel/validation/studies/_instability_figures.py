@@ -158,11 +158,13 @@ def _values(found: Compared) -> list[Spread]:
         scores = table.copy()
         scores[own] += (task.good_y - scores[own]) / propensity
         shares = best_shares(table, ties, tolerance=1e-6)
-        if is_small(round(float((1 - shares[:, position]).sum()))):
+        others = 1 - shares[:, position]
+        if is_small(round(float(others.sum()))):
             return NAN, NAN, NAN  # a gain would be the outcome of these few patients
         gains = (shares * scores).sum(axis=1) - scores[:, position]
-        outside = np.zeros(0, dtype=bool) if counts is None else counts[seen] == 0
-        left_out = float(gains[outside].mean()) if outside.any() else NAN
+        outside = np.zeros(len(seen), dtype=bool) if counts is None else counts[seen] == 0
+        known = outside.any() and not is_small(round(float(others[outside].sum())))
+        left_out = float(gains[outside].mean()) if known else NAN
         return float((shares * scores).sum(axis=1).mean()), float(gains.mean()), left_out
 
     pairs = zip(found.tables(), found.refits.counts, strict=True)
