@@ -68,6 +68,7 @@ INSIDE = {
         "parts",
         "_origin",
         "_eligibility",
+        "_assembly",
         "report",
     )
 }

@@ -230,6 +230,16 @@ _ROWS: tuple[
         POSITIVE,
         ("y_prob",),
     ),
+    ("mape", "MAPE of refits", "lower", 0.0, None, PROPORTION, ("refits",)),
+    (
+        "recommendation_agreement",
+        "unchanged recommendations in refits",
+        "higher",
+        1.0,
+        None,
+        PROPORTION,
+        ("refits",),
+    ),
 )
 # Concordances are pooled on the logit and ratios on the log scale, where their distribution is closer to
 # normal (Debray et al. 2017, BMJ 356, i6460).

@@ -346,6 +346,11 @@ def _validated(manifest: Manifest) -> Section:
             Table(pd.DataFrame(shown), f"{kind} of {one['outcome']}: {count}, {one['level']:.0%} intervals.")
         )
         headlines.append(f"{one['outcome']}: {one['headline']}")
+    if any(MEASURES["mape"].label in one["figures"] for one in manifest.validations):
+        headlines.append(
+            "Figures of refits compare this model with models that the same procedure fitted to bootstrap "
+            "resamples of the development cohort; limits are the 2.5th and 97.5th percentile over refits."
+        )
     return Section(heading="Validation", paragraphs=headlines, tables=tables)
 
 

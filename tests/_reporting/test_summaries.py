@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel import allocation, metrics, preference
@@ -19,12 +20,13 @@ from treatsel._reporting.summary import Summarized, Summary, to_html
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
 from treatsel.eligibility import Rules
-from treatsel.models import Priors
+from treatsel.models import PooledClassifier, Priors
 from treatsel.monitoring import monitor
 from treatsel.predictions import Predictions
 from treatsel.questions import question_tree
-from treatsel.validation import combine
+from treatsel.validation import combine, instability
 
+RIDGE = PooledClassifier(LogisticRegression(C=0.1, solver="newton-cholesky"))
 SCRIPT = "<script>alert(1)</script>"
 ID, VALUE, CATEGORY = "planted-id", 43.21987, "planted-category"
 LONGEST_TEXT, LONGEST_HTML = 1000, 9000
@@ -214,6 +216,8 @@ def results(planted_cohort, tmp_path_factory):
             "SyntheticCohort": make_cohort(60, random_state=0),
             "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
             "SampleSize": metrics.validation_sample_size(prevalence=0.3, auc=0.75),
+            "Instability": (study := instability(RIDGE, cohort, n_boot=3)),
+            "BootstrapRefits": study.refits,
         }
     return (
         made

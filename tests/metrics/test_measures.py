@@ -9,7 +9,7 @@ import pytest
 
 from treatsel._measures import MEASURES, measure_of
 from treatsel.metrics import FUNCTIONS, measures
-from treatsel.metrics._functions import FIELDS, OF_TWO_COHORTS, value_of
+from treatsel.metrics._functions import FIELDS, OF_REFITS, OF_TWO_COHORTS, value_of
 from treatsel.metrics.resampled._fast_metrics import METRICS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "measures.md"
@@ -39,7 +39,7 @@ def test_the_reference_page_contains_the_list():
 
 
 def test_each_measure_has_a_function_and_each_resampled_metric_a_row():
-    assert set(FUNCTIONS) | set(OF_TWO_COHORTS) == set(MEASURES) == set(measures())
+    assert set(FUNCTIONS) | set(OF_TWO_COHORTS) | set(OF_REFITS) == set(MEASURES) == set(measures())
     assert set(FIELDS) < set(FUNCTIONS)
     assert set(METRICS) < set(MEASURES)
     labels = [measure.label for measure in MEASURES.values()]

@@ -13,6 +13,7 @@ from treatsel.artifact import check_can_store, load_model
 from treatsel.cli._io import TABLE, add_reading, reading, say, weight
 from treatsel.cli._train import add_missing, add_priors, missing_of, outcomes_of, priors_of
 from treatsel.cli._validate import (
+    add_instability,
     add_plausible_gain,
     add_report_files,
     check_report_files,
@@ -77,8 +78,9 @@ def add_parser(commands: Any) -> None:
     )
     add_priors(parser)
     add_missing(parser)
+    add_instability(parser, "the cohort")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
-    parser.add_argument("--n-jobs", type=int, help="folds processed in parallel (default: 1)")
+    parser.add_argument("--n-jobs", type=int, help="folds or refits processed in parallel (default: 1)")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
@@ -118,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         cohort,
         assignment=dict(args.allocation) if args.allocation else args.assignment,
         comparator=args.comparator,
+        instability=args.instability,
         n_jobs=args.n_jobs,
         level=args.level,
         plausible_gain=args.plausible_gain,

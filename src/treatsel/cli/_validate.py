@@ -80,7 +80,8 @@ def add_parser(commands: Any) -> None:
         metavar="MODEL",
         help="add internal-external cross-validation of this model (hierarchical or stacked) by site",
     )
-    parser.add_argument("--n-jobs", type=int, help="sites processed in parallel (default: 1)")
+    add_instability(parser, "the development cohort (--development, or else COHORT)")
+    parser.add_argument("--n-jobs", type=int, help="sites or refits processed in parallel (default: 1)")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
@@ -99,6 +100,17 @@ def add_plausible_gain(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="largest plausible gain, as a proportion: a cohort too small to detect it cannot tell whether "
         "there is a gain (default: %(default)s)",
+    )
+
+
+def add_instability(parser: argparse.ArgumentParser, where: str) -> None:
+    """Add the option for refits of the model; `where`: the cohort that is resampled."""
+    parser.add_argument(
+        "--instability",
+        type=int,
+        metavar="N",
+        help="add the instability of predictions and recommendations over N bootstrap refits, 200 or more, "
+        f"to {where}",
     )
 
 
@@ -174,6 +186,8 @@ def check_report_files(
         check_checklist_name(args.checklists)
     if args.n_jobs == 0:
         raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
+    if getattr(args, "instability", None) is not None and args.instability < 2:
+        raise InputError(f"--instability is {args.instability}; give a number of refits, such as 200.")
 
 
 def write_report(report: ValidationReport, files: Mapping[str, Path]) -> None:
@@ -231,6 +245,8 @@ def run(args: argparse.Namespace) -> int:
     check_report_files(args, given)
     if args.store and args.predictions is not None:
         raise InputError("--store needs a model file; predictions alone have none.")
+    if args.instability is not None and args.predictions is not None:
+        raise InputError("--instability needs a model file; predictions alone cannot be fitted again.")
     if args.store:
         check_can_store(args.files[0])
     model, cohort = _read(args)
@@ -248,6 +264,7 @@ def run(args: argparse.Namespace) -> int:
         internal_external=None
         if args.internal_external_cv is None
         else _unfitted(args.internal_external_cv, cohort),
+        instability=args.instability,
         n_jobs=args.n_jobs,
         level=args.level,
         rule=args.rule,

@@ -144,6 +144,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 )
 # Computed by `treatsel.validation.case_mix` from the linear predictors of two cohorts.
 OF_TWO_COHORTS = ("linear_predictor_difference", "linear_predictor_sd_ratio")
+# Computed by `treatsel.validation.instability` from the predictions of a model and of its refits.
+OF_REFITS = ("mape", "recommendation_agreement")
 
 
 def measures() -> dict[str, Measure]:

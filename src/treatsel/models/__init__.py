@@ -20,12 +20,14 @@ from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
 from treatsel.models._loss_test import LossTest, loss_test
 from treatsel.models._mixture import DropoutMixture
 from treatsel.models._observation import Observation, observation_weights
+from treatsel.models._posterior import few_draws as few_draws
 from treatsel.models._priors_file import read_priors
 from treatsel.models._recalibration import METHODS as METHODS
 from treatsel.models._recalibration import Method as Method
 from treatsel.models._recalibration import Recalibration as Recalibration
 from treatsel.models._recalibration import Refit as Refit
 from treatsel.models._recalibration import learn_recalibration as learn_recalibration
+from treatsel.models._resample import fit_resample as fit_resample
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.delta_adjusted import DeltaAdjustedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
-from treatsel.additive import Trees, score_trees
+from treatsel.additive import Trees, patients_of, score_trees
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models.hierarchical import Contributions, Levels
 
@@ -103,7 +103,7 @@ def boost(
     y = target.y
     if len(y) < MIN_PATIENTS or any(len(np.unique(y[rest])) < 2 or not len(fold) for rest, fold in splits):
         return None
-    parameters, measure, label, base = _parameters(len(y)), None, y, None
+    parameters, measure, label, base = _parameters(patients_of(weights).sum()), None, y, None
     if target.levels.n_free:
         # a function instead of LightGBM's own objective: it gets the position of each patient as the label
         parameters |= {"objective": target.derivatives, "metric": "None"}
@@ -139,7 +139,7 @@ def read(
     return Ensemble(next(trees), [[next(trees) for _ in partition] for partition in partitions])
 
 
-def _parameters(n: int) -> dict[str, Any]:
+def _parameters(n: float) -> dict[str, Any]:
     """Return LightGBM's parameters: small trees for few patients, and no randomness.
 
     The number of leaves grows with n, since a few hundred events support only low-order interactions. At

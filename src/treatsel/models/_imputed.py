@@ -23,7 +23,7 @@ from sklearn.base import clone
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
-from treatsel.models._posterior import N_DRAWS
+from treatsel.models._posterior import N_DRAWS, all_draws
 from treatsel.models._wrapped import WrappedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier, Levels, select_covariates, widened
 
@@ -76,7 +76,7 @@ class ImputedClassifier(WrappedClassifier):
         self.n_imputations = n_imputations
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, y: Any, score: Any = None) -> Self:
+    def fit(self, X: pd.DataFrame, y: Any, score: Any = None, sample_weight: Any = None) -> Self:
         """Fit the imputation model, and the outcome model to each completed table.
 
         Parameters
@@ -88,8 +88,12 @@ class ImputedClassifier(WrappedClassifier):
             Outcome, 0 or 1; NaN: not observed.
         score : array-like of shape (n_patients,), optional
             Score behind the outcome, as in the estimator.
+        sample_weight : array-like of whole numbers of shape (n_patients,), optional
+            Counts, 1 or more: a patient with weight 2 is two patients, who stay in one fold and are imputed
+            alike.
         """
         y = np.asarray(y, dtype=float)
+        counts = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         score = None if score is None else np.asarray(score, dtype=float)
         columns: dict[str, Any] = {
             name: getattr(self.estimator, name, None) for name in ("groups", "therapists")
@@ -99,18 +103,20 @@ class ImputedClassifier(WrappedClassifier):
         seen = ~np.isnan(y)
         passed = {} if score is None else {"score": score[seen]}
         X = X.drop(columns=[name for name in self.auxiliary if X.loc[seen, name].isna().all()])
-        self.imputation_ = HierarchicalClassifier(arm=self.arm, **columns).fit(X[seen], y[seen], **passed)
+        imputation = HierarchicalClassifier(arm=self.arm, **columns)
+        with all_draws():  # from which outcomes are imputed
+            self.imputation_ = imputation.fit(X[seen], y[seen], counts[seen], **passed)
         codes = pd.Index(self.imputation_.arms_).get_indexer(X[self.arm])
         # which covariates are used is decided once, so that all models have the same terms
-        names, _ = select_covariates(covariates[seen], codes[seen], y[seen], np.ones(int(seen.sum())))
+        names, _ = select_covariates(covariates[seen], codes[seen], y[seen], counts[seen])
         kept = table[[*names, self.arm, *filter(None, columns.values())]]
         self.completed_ = []
         for filled, scored in self._completions(X, codes, y, score):
             given = {} if scored is None else {"score": scored}
-            self.completed_.append(clone(self.estimator).fit(kept, filled, **given))
+            self.completed_.append(clone(self.estimator).fit(kept, filled, counts, **given))
         forms = [model.additive() for model in self.completed_]
         if len(names) < covariates.shape[1]:
-            whole = Encoding.of_cohort(covariates, np.ones(len(X)), native_missing=False)
+            whole = Encoding.of_cohort(covariates, counts, native_missing=False)
             forms = [widened(form, whole) for form in forms]
         self._additive = pooled(forms)
         self.therapist_effects_ = _pooled_therapists(self.completed_)

@@ -166,7 +166,7 @@ def weight_arguments(estimator: Any, weights: FloatArray | None) -> dict[str, Fl
     """
     if weights is None:
         return {}
-    if (refusing := _without_weights(estimator)) is not None:
+    if (refusing := without_weights(estimator)) is not None:
         remedy = "give its estimator instead" if isinstance(refusing, _WITH_ROUTING) else "choose another"
         raise InputError(
             f"{type(refusing).__name__}.fit does not accept sample_weight. Leave out the weights, or "
@@ -178,18 +178,18 @@ def weight_arguments(estimator: Any, weights: FloatArray | None) -> dict[str, Fl
 _WITH_ROUTING = (*_THRESHOLDS, OneVsRestClassifier)  # pass weights on only with scikit-learn's routing
 
 
-def _without_weights(estimator: Any) -> Any:
+def without_weights(estimator: Any) -> Any:
     """Return the (inner) learner that does not take weights, or None."""
     if isinstance(estimator, Pipeline):
-        return _without_weights(estimator.steps[-1][1])
+        return without_weights(estimator.steps[-1][1])
     if isinstance(estimator, _WITH_ROUTING) and not get_config()["enable_metadata_routing"]:
         return estimator
     if isinstance(estimator, BaseSearchCV):
-        return _without_weights(estimator.estimator)
+        return without_weights(estimator.estimator)
     if isinstance(estimator, CalibratedClassifierCV) and estimator.estimator is not None:
-        return _without_weights(estimator.estimator)
+        return without_weights(estimator.estimator)
     if isinstance(members := getattr(estimator, "estimators", None), list):
-        refusing = [_without_weights(member) for _, member in members if member != "drop"]
+        refusing = [without_weights(member) for _, member in members if member != "drop"]
         return next((member for member in refusing if member is not None), None)
     accepted = inspect.signature(estimator.fit).parameters.values()
     takes = any(each.name == "sample_weight" or each.kind is each.VAR_KEYWORD for each in accepted)

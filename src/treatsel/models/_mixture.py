@@ -61,7 +61,7 @@ class DropoutMixture(WrappedClassifier):
         self.arm = arm
         self.process = process
 
-    def fit(self, X: pd.DataFrame, y: Any, score: Any = None) -> Self:
+    def fit(self, X: pd.DataFrame, y: Any, score: Any = None, sample_weight: Any = None) -> Self:
         """Fit both models.
 
         Parameters
@@ -72,20 +72,26 @@ class DropoutMixture(WrappedClassifier):
             Outcome, 0 or 1; NaN: not observed.
         score : array-like of shape (n_patients,), optional
             Score behind the outcome, as in the estimator.
+        sample_weight : array-like of whole numbers of shape (n_patients,), optional
+            Counts, 1 or more: a patient with weight 2 is two patients, who stay in one fold.
         """
         y = np.asarray(y, dtype=float)
         seen = ~np.isnan(y)
+        counts = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         known = X[seen]
         passed = {} if score is None else {"score": np.asarray(score, dtype=float)[seen]}
         columns = {name: getattr(self.estimator, name, None) for name in ("groups", "therapists")}
         others, keep = X.drop(columns=self.process), bool(getattr(self.estimator, "keep_therapists", False))
         self.dropout_ = HierarchicalClassifier(arm=self.arm, keep_therapists=keep, **columns)
-        self.dropout_.fit(others, X[self.process])
+        self.dropout_.fit(others, X[self.process], counts)
         self.outcome_ = clone(self.estimator)
         views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
-        self.outcome_._fit(known, y[seen], views=views, population=self._population(X, known), **passed)
+        everyone = np.repeat(np.arange(len(y)), counts.astype(np.intp))
+        population = self._population(X.iloc[everyone], known)
+        self.outcome_._fit(known, y[seen], counts[seen], views=views, population=population, **passed)
         covariates = others.drop(columns=[self.arm, *filter(None, columns.values())])
-        self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), covariates, self.process)
+        averaged = covariates.iloc[everyone]
+        self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), averaged, self.process)
         self.therapist_effects_ = self._therapist_effects(covariates)
         self.arms_, self.classes_ = self.outcome_.arms_, self.outcome_.classes_
         self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)

@@ -16,7 +16,7 @@ from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
 from treatsel.errors import InputError
 from treatsel.models._boosting import Ensemble, Folds, Target, boost, read
 from treatsel.models._joint import FOLDS, MISSED, JointDraws
-from treatsel.models._posterior import N_DRAWS
+from treatsel.models._posterior import number_of_draws
 from treatsel.models._stack import StackWeights
 from treatsel.models.hierarchical import Draws, Hierarchy, Patients, SitedClassifier
 from treatsel.models.priors import Priors
@@ -134,7 +134,7 @@ class StackedClassifier(SitedClassifier):
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
         hierarchy = self._hierarchy(patients, encoding)
-        n, n_splits = len(patients.y), min(self.n_splits, len(patients.y))
+        n, n_splits = patients.n, min(self.n_splits, len(patients.y))
         n_partitions = N_PARTITIONS if TREES_FROM <= n < ONE_PARTITION_FROM else 1
         partitions = [
             folds_by_key(
@@ -171,7 +171,7 @@ class _Parts:
     folds: list[int]
     moved: float
     without_fold: list[FloatArray]
-    n_patients: int
+    n_patients: float
 
     @classmethod
     def learn(
@@ -187,7 +187,7 @@ class _Parts:
         # centered, so that a weight other than 1 stretches the logits around their mean, not around 0
         sources, trees = {"base": base - center}, {}
         weights = _weights(base, sources, patients)
-        if len(patients.y) >= TREES_FROM:
+        if patients.n >= TREES_FROM:
             target = Target(patients.y, patients.levels, patients.levels.thresholds(hierarchy.thresholds))
             LOG.info("Boosting trees of covariates and arm")
             matrix = patients.columns(_columns(encoding))
@@ -204,7 +204,7 @@ class _Parts:
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
         folds = [len(partition) for partition in partitions]
-        return cls(hierarchy, encoding, center, trees, weights, folds, moved, terms, len(patients.y))
+        return cls(hierarchy, encoding, center, trees, weights, folds, moved, terms, patients.n)
 
     def held_out(self, patients: Patients, partitions: Sequence[Folds]) -> FloatArray:
         """Return logits from parts fitted without a patient's fold, shape (n_patients, n_arms)."""
@@ -219,10 +219,10 @@ class _Parts:
 
     def additive(self, model: StackedClassifier, patients: Patients) -> AdditiveModel:
         """Return all parts as one sum per arm, with draws."""
-        arms = model.arms_
+        arms, n_draws = model.arms_, number_of_draws()
         operators = self.weights.operators(self.weights.mean, len(arms))
-        drawn = self.hierarchy.draw(N_DRAWS, model.joint, arms)
-        drawn_operators = self.weights.operators(self.weights.draw(N_DRAWS, model.joint), len(arms))
+        drawn = self.hierarchy.draw(n_draws, model.joint, arms)
+        drawn_operators = self.weights.operators(self.weights.draw(n_draws, model.joint), len(arms))
         sites = model._site_effects(self.hierarchy, patients, drawn)
         terms = self._linear(self.hierarchy.terms, operators)
         members = [
@@ -292,21 +292,21 @@ class _Parts:
     def _draws(
         self, drawn: Draws, operators: dict[str, FloatArray], joint: JointDraws | None, arms: np.ndarray
     ) -> FloatArray:
-        random, n_arms = np.random.default_rng([4]), drawn.new.shape[1]
+        random, (n_draws, n_arms) = np.random.default_rng([4]), drawn.new.shape
         linear = self._linear(drawn.terms, operators)
         share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / self.n_patients)))
         if joint is None:
-            white = random.standard_normal((N_DRAWS, n_arms))[:, self.hierarchy.rank]
+            white = random.standard_normal((n_draws, n_arms))[:, self.hierarchy.rank]
         else:
-            white = joint.normal(MISSED, shape=(n_arms, N_DRAWS))[joint.numbers_of(arms)].T
+            white = joint.normal(MISSED, shape=(n_arms, n_draws))[joint.numbers_of(arms)].T
         linear[:, :, 0] += np.sqrt(share) * self.moved * white
         linear[:, :, 0] += drawn.new
         parts = [linear]
         if self.trees:
             noise = [
-                random.standard_normal((N_DRAWS, n))
+                random.standard_normal((n_draws, n))
                 if joint is None
-                else joint.normal(FOLDS, i, shape=(N_DRAWS, n))
+                else joint.normal(FOLDS, i, shape=(n_draws, n))
                 for i, n in enumerate(self.folds)
             ]
             parts.append(self._mixing(operators, self._jackknife(noise)))

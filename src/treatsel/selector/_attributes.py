@@ -21,9 +21,10 @@ from treatsel.fitted import DataCheck, FittedModel, Shared, shared_patients
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._learn import by_arm
+from treatsel.selector._procedure import Repeatable
 
 
-class LearnedAttributes:
+class LearnedAttributes(Repeatable):
     """Adds the learned attributes to an estimator with `model_`."""
 
     model_: FittedModel

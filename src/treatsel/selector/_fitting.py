@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray
 from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError
 from treatsel.model_selection import Folds, held_out_predictions
-from treatsel.models import DeltaAdjustedClassifier, DropoutMixture, ImputedClassifier
+from treatsel.models import DeltaAdjustedClassifier, DropoutMixture, ImputedClassifier, fit_resample
 from treatsel.models.hierarchical import SitedClassifier
 from treatsel.selector._fit import arguments_of, fit_model, knows
 from treatsel.selector._lost import dropout_column
@@ -65,6 +65,15 @@ class PatientData:
     def passed(self) -> dict[str, FloatArray]:
         """The score of all patients as an argument of a model's `fit`, if there is one."""
         return {} if self.score is None else {"score": self.score.to_numpy(dtype=float)}
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "PatientData":
+        """Return some of the patients, by position."""
+
+        def of(column: pd.Series | None) -> pd.Series | None:
+            return None if column is None else column.iloc[rows]
+
+        others = of(self.score), of(self.groups), of(self.therapists), of(self.clusters)
+        return PatientData(self.X.iloc[rows], self.y.iloc[rows], *others, self.arm)
 
     def table(self, model: Any) -> pd.DataFrame:
         """Return covariates and arm, and site and therapist if the model has effects of them."""
@@ -127,39 +136,63 @@ class Treatment:
 
         `folds`: of the patients whose outcome was observed.
         """
+        model = self.model(data, unfitted, process, seed)
         if self.imputes:
-            return _fitted_imputed(data, unfitted, process, seed, n_jobs)
+            return model, _held_out_imputed(data, model, process, seed, n_jobs)
         if self.average_over is not None:
-            return _fitted_mixture(data, unfitted, process[self.average_over], seed, n_jobs)
-        return _fitted(data, unfitted, folds, n_jobs)
+            return model, _held_out_mixture(data, model, process[self.average_over], seed, n_jobs)
+        return model, _held_out(data, model, folds, n_jobs)
+
+    def model(
+        self,
+        data: PatientData,
+        unfitted: Any,
+        process: pd.DataFrame,
+        seed: int,
+        counts: FloatArray | None = None,
+    ) -> Any:
+        """Fit the model alone; `counts`: how often each patient is in a resample, None: once."""
+        weights: dict[str, Any] = {} if counts is None else {"sample_weight": counts}
+        table, y = data.table(unfitted), data.y.to_numpy(dtype=float)
+        if self.imputes:
+            names = [str(name) for name in process]
+            imputed = ImputedClassifier(unfitted, arm=data.arm, auxiliary=names, random_state=seed)
+            return imputed.fit(table.join(process), y, **data.passed, **weights)
+        if self.average_over is not None:
+            name = self.average_over
+            table = table.assign(**{name: process[name].to_numpy(dtype=float)})
+            mixture = DropoutMixture(unfitted, arm=data.arm, process=name)
+            return mixture.fit(table, y, **data.passed, **weights)
+        seen, passed = data.seen, arguments_of(unfitted, data.known_score)
+        if counts is not None:
+            return fit_resample(unfitted, table[seen], data.target, counts[seen], data.sites, **passed)
+        return fit_model(unfitted, table[seen], data.target, data.sites, **passed)
 
 
-def _fitted(data: PatientData, unfitted: Any, folds: Folds, n_jobs: int | None) -> tuple[Any, pd.DataFrame]:
-    """Fit a model to the observed patients; return its cross-fitted predictions for all patients as well."""
-    seen, table = data.seen, data.table(unfitted)
-    passed = arguments_of(unfitted, data.known_score)
-    model = fit_model(unfitted, table[seen], data.target, data.sites, **passed)
-    by_arm = getattr(model, "cross_fitted_", None)
+def _held_out(data: PatientData, model: Any, folds: Folds, n_jobs: int | None) -> pd.DataFrame:
+    """Return cross-fitted predictions, for all patients, of a model of the observed ones."""
+    seen, table = data.seen, data.table(model)
+    by_arm: pd.DataFrame | None = getattr(model, "cross_fitted_", None)
     if by_arm is None:
+        passed = arguments_of(model, data.known_score)
         by_arm = held_out_predictions(model, table[seen], data.target, folds, n_jobs=n_jobs, **passed)
     if not seen.all():
         by_arm = pd.concat([by_arm, model.predict_by_arm(data.X[~seen])]).loc[data.X.index]
-    return model, by_arm
+    return by_arm
 
 
-def _fitted_mixture(
-    data: PatientData, unfitted: Any, dropout: pd.Series, seed: int, n_jobs: int | None
-) -> tuple[Any, pd.DataFrame]:
-    """Fit a model averaged over dropout; return its cross-fitted predictions for all patients as well."""
+def _held_out_mixture(
+    data: PatientData, model: DropoutMixture, dropout: pd.Series, seed: int, n_jobs: int | None
+) -> pd.DataFrame:
+    """Return cross-fitted predictions, for all patients, of a model averaged over dropout."""
     name = str(dropout.name)
-    table = data.table(unfitted).assign(**{name: dropout.to_numpy(dtype=float)})
+    table = data.table(model).assign(**{name: dropout.to_numpy(dtype=float)})
     y = data.y.to_numpy(dtype=float)
-    model = DropoutMixture(unfitted, arm=data.arm, process=name).fit(table, y, **data.passed)
     folds = balanced_folds(
         data.X[data.arm], 2 * dropout.to_numpy() + np.nan_to_num(y), groups=data.clusters, random_state=seed
     )
     if not hasattr(model.outcome_, "cross_fitted_"):
-        return model, held_out_predictions(model, table, y, folds, n_jobs=n_jobs, **data.passed)
+        return held_out_predictions(model, table, y, folds, n_jobs=n_jobs, **data.passed)
     # the parts of a stack were fitted without each fold already
     others = table.drop(columns=name)
     chance = held_out_predictions(model.dropout_, others, dropout.to_numpy(), folds, n_jobs=n_jobs)
@@ -167,26 +200,23 @@ def _fitted_mixture(
     for value, held_out in enumerate(model.outcome_._cross_fitted_views):
         rest = model.outcome_.predict_by_arm(table[~data.seen].assign(**{name: float(value)}))
         each.append(pd.concat([held_out, rest]).loc[table.index][list(chance.columns)])
-    return model, (1 - chance) * each[0] + chance * each[1]
+    cross_fitted: pd.DataFrame = (1 - chance) * each[0] + chance * each[1]
+    return cross_fitted
 
 
-def _fitted_imputed(
-    data: PatientData, unfitted: Any, process: pd.DataFrame, seed: int, n_jobs: int | None
-) -> tuple[Any, pd.DataFrame]:
-    """Fit a model to completed tables; return its cross-fitted predictions for all patients as well."""
-    model = ImputedClassifier(
-        unfitted, arm=data.arm, auxiliary=[str(name) for name in process], random_state=seed
-    )
+def _held_out_imputed(
+    data: PatientData, model: ImputedClassifier, process: pd.DataFrame, seed: int, n_jobs: int | None
+) -> pd.DataFrame:
+    """Return cross-fitted predictions, for all patients, of a model of completed tables."""
     table, y = data.table(model).join(process), data.y.to_numpy(dtype=float)
-    model.fit(table, y, **data.passed)
     held_out = [one.cross_fitted_ for one in model.completed_ if hasattr(one, "cross_fitted_")]
     if held_out:  # the parts of a stack were fitted without each fold already
         mean = np.mean([one.to_numpy() for one in held_out], axis=0)
-        return model, pd.DataFrame(mean, table.index, held_out[0].columns)
+        return pd.DataFrame(mean, table.index, held_out[0].columns)
     strata = np.where(np.isnan(y), 2, y)
     folds = balanced_folds(data.X[data.arm], strata, groups=data.clusters, random_state=seed)
     fewer = clone(model).set_params(n_imputations=CROSS_FITTED_IMPUTATIONS)
-    return model, held_out_predictions(fewer, table, y, folds, n_jobs=n_jobs, **data.passed)
+    return held_out_predictions(fewer, table, y, folds, n_jobs=n_jobs, **data.passed)
 
 
 def shifted(data: PatientData, model: Any, process: pd.DataFrame, shift: float) -> tuple[Any, pd.DataFrame]:

@@ -81,6 +81,11 @@ class Missing:
             )
         return cls(method=entries.get("method"), shifts=kept, in_points=in_points, interim=interim)
 
+    def used(self, process: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns observed after the start that are used; `sessions`: as in `last_scores`."""
+        found = process if self.method is None else process.iloc[:, :0]
+        return found.join(self.last_scores(sessions)) if self.interim else found
+
     def last_scores(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Return the last interim score of each series, and its number in the series (0: none observed).
 

@@ -118,9 +118,7 @@ def learn_outcome(
     folds = balanced_folds(X[seen][arm], data.target, groups=data.seen_clusters, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
     loss = test_of_loss(X, y, process, arm=arm, groups=clusters, seed=seed)
-    process = process if missing.method is None else process.iloc[:, :0]
-    if missing.interim:
-        process = process.join(missing.last_scores(sessions))
+    process = missing.used(process, sessions)
     unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors, keep_therapists, joint)
     treatment = Treatment.of(unfitted, process, y, X[arm], imputes=bool(missing.interim))
     observation = observation_of(X, y, process, treatment.text, arm=arm, groups=clusters, seed=seed)

@@ -1,26 +1,30 @@
 """External validation: performance of a model in patients it was not developed on."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import check_choice, check_level, count_of
-from treatsel._disclosure import SMALLEST_GROUP, rounded_down
+from treatsel._checks import check_level
 from treatsel.cohort import Cohort
 from treatsel.eligibility import Rules
-from treatsel.errors import InputError, TreatselWarning
-from treatsel.predictions import fingerprint
+from treatsel.errors import InputError
 from treatsel.preference import Preferences
 from treatsel.validation import parts as part_of
+from treatsel.validation._assembly import (
+    SECTIONS as SECTIONS,
+)
+from treatsel.validation._assembly import (
+    about_of,
+    attempt,
+    cautions_of,
+    parts_of,
+    warn_once,
+)
 from treatsel.validation._eligibility import Eligible
 from treatsel.validation._origin import (
     APPARENT,
@@ -31,14 +35,12 @@ from treatsel.validation._origin import (
     origin_of,
     stated_by,
 )
-from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
+from treatsel.validation._policies import median_of, policies_of, without_gain
 from treatsel.validation._rule import RuleInUse
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
-    Caution,
     PartResult,
-    Severity,
     development_of,
     effective_n,
     imputed_of,
@@ -57,7 +59,9 @@ from treatsel.validation.report import (
 from treatsel.validation.studies import (
     BalancingWeights,
     BootstrapOptimism,
+    BootstrapRefits,
     CaseMix,
+    Instability,
     InternalExternalCV,
     ModelUpdate,
     SubgroupPerformance,
@@ -65,6 +69,7 @@ from treatsel.validation.studies import (
     balancing_weights,
     bootstrap_optimism,
     case_mix,
+    instability,
     internal_external_cv,
     subgroup_performance,
     transport_performance,
@@ -74,8 +79,10 @@ from treatsel.validation.studies import (
 __all__ = [
     "BalancingWeights",
     "BootstrapOptimism",
+    "BootstrapRefits",
     "CaseMix",
     "CombinedReports",
+    "Instability",
     "InternalExternalCV",
     "ModelUpdate",
     "SubgroupPerformance",
@@ -86,14 +93,13 @@ __all__ = [
     "case_mix",
     "combine",
     "compare",
+    "instability",
     "internal_external_cv",
     "subgroup_performance",
     "transport_performance",
     "update_closed_test",
     "validate",
 ]
-
-LOG = logging.getLogger(__name__)
 
 
 def validate(
@@ -108,6 +114,7 @@ def validate(
     development: Cohort | pd.DataFrame | None = None,
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     internal_external: Any = None,
+    instability: int | Instability | None = None,
     eligibility: Rules | str | Path | None = None,
     recommendations: Any = None,
     rule: str | None = None,
@@ -178,8 +185,12 @@ def validate(
         An unfitted model of `treatsel.models`. Adds internal-external cross-validation within this cohort:
         for each site in turn, the model is fitted to all other sites and evaluated at that site. See
         `internal_external_cv`.
+    instability : int or Instability, optional
+        Number of bootstrap refits of the model to the development cohort (`development`, or else `cohort`),
+        or a study already made. Adds the spread of predictions and recommendations over refits; see
+        `instability`.
     n_jobs : int, optional
-        Number of sites to process in parallel in internal-external cross-validation.
+        Number of sites, or refits, to process in parallel.
     eligibility : Rules or path, optional
         Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
         every arm, because a single arm for all is possible only there; the others are counted. The value of
@@ -229,6 +240,9 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    study: dict[str, Any] = {"outcome": outcome, "assignment": assignment, "n_jobs": n_jobs}
+    study |= {"random_state": 0 if random_state is None else random_state}
+    refitted = part_of.instability_part(model, cohort, development, instability, **study)
     eligible = Eligible.of(cohort, eligibility)
     stated = {"rule": rule, "p_switch": p_switch, "margin": margin}
     by = RuleInUse.of(recommendations, preferences, eligible.digest, **stated)
@@ -245,31 +259,31 @@ def validate(
     ]
     reference = None if development is None else development_of(development, tasks[0])
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
-    with threadpool_limits(limits=1, user_api="blas"), _warn_once():
+    with threadpool_limits(limits=1, user_api="blas"), warn_once():
         number, known = median_of([policies_of(task, assignment) for task in tasks])
         model, task, policies = origin.predictions[number][0], tasks[number], known
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
-        found = _parts(task, policies, sections, kind=origin.kind)
+        found = parts_of(task, policies, sections, kind=origin.kind)
         everyone = eligible.whole(origin, by, options, assignment, origin_in)
         more: dict[str, Callable[..., PartResult]] = {
             "rule in use": partial(part_of.rule_in_use, model=model, rule=by, whole=everyone)
-        }
+        } | refitted
         if reference is not None:
             more["development"] = partial(part_of.development, model=model, development=reference)
         if imputations is not None:
             imputed = imputed_of(imputations, model, task)
             more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
         if internal_external is not None:
-            found["internal-external cross-validation"] = _attempt(
+            found["internal-external cross-validation"] = attempt(
                 "internal-external cross-validation",
                 partial(part_of.internal_external, model=internal_external, n_jobs=n_jobs),
                 task,
                 known,
             )
-        found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
-    about = _about(task, origin) | {"plausible_gain": check_plausible_gain(plausible_gain)}
-    cautions = [*eligible.cautions, *_cautions(task, about), *origin.cautions]
+        found |= {name: attempt(name, part, task, policies) for name, part in more.items()}
+    about = about_of(task, origin) | {"plausible_gain": check_plausible_gain(plausible_gain)}
+    cautions = [*eligible.cautions, *cautions_of(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
@@ -296,106 +310,3 @@ def _check_imputations(origin: Origin, rule: RuleInUse) -> None:
         raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
     if rule.is_computed:
         raise InputError("imputations cannot be combined with a rule. Give recommendations= instead.")
-
-
-SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # optional, in their order
-    "case mix": part_of.case_mix,
-    "calibration errors": part_of.calibration_errors,
-    "utility": part_of.utility,
-    "effect modification": part_of.effect_modification,
-    "benefit": part_of.benefit,
-    "sites": part_of.sites,
-    "subgroups": part_of.subgroups,
-    "missing outcomes": part_of.missing_outcomes,
-    "confounding": part_of.confounding,
-    "updating": part_of.updating,
-    "sample size": part_of.sample_size,
-}
-
-
-def _parts(
-    task: ValidationTask, policies: Policies, chosen: Sequence[str] | None, *, kind: str
-) -> dict[str, PartResult]:
-    """Return the result of every part; if the data do not allow a part, its result holds the reason."""
-    for name in () if chosen is None else chosen:
-        check_choice("sections", name, SECTIONS)
-    found = {
-        "participants": part_of.participants(task),
-        "policies": part_of.policies(task, policies),
-        "best arm": part_of.best_arm(task, policies),
-        "discrimination": part_of.discrimination(task),
-        "calibration": part_of.calibration(task),
-        "overall": part_of.overall(task),
-        "complete cases": part_of.complete_cases(task, policies),
-    }
-    for name, part in SECTIONS.items():
-        if chosen is not None and name not in chosen:
-            continue
-        LOG.info("Validating: %s", name)
-        if policies.problem is not None and name in (NEED_EVENTS if task.one_class else NEED_POLICIES):
-            found[name] = PartResult(not_estimable=[(name.capitalize(), policies.problem)])
-        elif name == "updating" and kind in (APPARENT, CROSS_VALIDATED):
-            found[name] = PartResult(not_estimable=[("Update of the model", OWN_PATIENTS)])
-        else:
-            found[name] = _attempt(name, part, task, policies)
-    return found
-
-
-OWN_PATIENTS = "a model is updated to patients other than those it was developed on"
-NEED_POLICIES = ("utility", "effect modification", "benefit", "missing outcomes", "confounding")
-NEED_EVENTS = tuple(name for name in SECTIONS if name != "case mix")  # patients with and without the outcome
-
-
-@contextmanager
-def _warn_once() -> Iterator[None]:
-    """Suppress repeated warnings about predictions of 0 or 1; the report counts them once."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", r"[\d,]+ of [\d,]+ predicted probabilit(y is|ies is|ies are) 0 or 1", TreatselWarning
-        )
-        yield
-
-
-def _attempt(
-    name: str, part: Callable[..., PartResult], task: ValidationTask, policies: Policies
-) -> PartResult:
-    try:
-        return part(task, policies)
-    except (InputError, np.linalg.LinAlgError) as error:  # the report lists the reason
-        return PartResult(not_estimable=[(name.capitalize(), str(error))])
-
-
-def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
-    return {
-        "n": len(task.y),
-        "n_observed": int(task.seen.sum()),
-        "n_incomplete": rounded_down(int(task.cohort.X.isna().any(axis=1).sum()), len(task.y)),
-        "n_sites": task.n_sites,
-        "arms": [str(arm) for arm in task.by_arm.columns],
-        "cohort": fingerprint(task.cohort.X),
-        "kind": origin.kind,
-        "titles": task.cohort.codebook.titles,
-        "share_in_development": origin.share,
-        "policy": dict(task.policy),
-    }
-
-
-def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
-    """Return the cautions on the whole cohort: one outcome only, development patients, missing outcomes."""
-    found = []
-    if task.left_out:
-        text = (
-            f"Arms in which fewer than {SMALLEST_GROUP} patients had the outcome observed, or all of fewer "
-            f"than {2 * SMALLEST_GROUP} had the same outcome, are left out with their patients, because "
-            f"estimates would tell of single patients: {list(task.left_out)}."
-        )
-        found.append(Caution(Severity.PARTIAL, text))
-    if task.one_class is not None:
-        text = (
-            f"T{task.one_class[1:]} ({count_of(about['n_observed'], 'patient')}). Measures that compare "
-            "patients with and without the outcome cannot be estimated. Check how the outcome was coded."
-        )
-        found.append(Caution(Severity.NO_VALIDATION, text))
-    if n := int(task.y.isna().sum()):
-        found.append(Caution(Severity.LOST, part_of.lost_in_words(task, n)))
-    return found

@@ -7,7 +7,7 @@ import pandas as pd
 
 from treatsel.additive import AdditiveModel, Encoding
 from treatsel.models._joint import JointDraws
-from treatsel.models._posterior import N_DRAWS
+from treatsel.models._posterior import number_of_draws
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._sited import SitedClassifier
@@ -122,7 +122,7 @@ class HierarchicalClassifier(SitedClassifier):
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
         hierarchy = self._hierarchy(patients, encoding)
-        drawn = hierarchy.draw(N_DRAWS, self.joint, self.arms_)
+        drawn = hierarchy.draw(number_of_draws(), self.joint, self.arms_)
         draws = drawn.terms.copy()
         draws[:, :, 0] += drawn.new
         additive = AdditiveModel(

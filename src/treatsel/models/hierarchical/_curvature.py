@@ -149,6 +149,11 @@ class Patients:
         return np.asarray(np.where(alone, own, self.therapists))
 
     @property
+    def n(self) -> float:
+        """Number of patients; whole weights are counts."""
+        return float(patients_of(self.weights).sum())
+
+    @property
     def n_caseloads(self) -> int:
         """Number of pairs of therapist and arm."""
         return len(self._cells)

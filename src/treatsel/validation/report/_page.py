@@ -30,6 +30,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
     ("sites", sections.sites),
     ("internal-external", sections.internal_external),
     ("subgroups", sections.subgroups),
+    ("instability", sections.instability),
     ("complete cases", sections.complete_cases),
     ("missing outcomes", sections.missing_outcomes),
     ("imputations", sections.imputations),

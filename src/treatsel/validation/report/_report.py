@@ -175,7 +175,7 @@ class ValidationReport(ReportData):
 
 
 _AS_THEY_ARE = ("outcome", "event_is_good", "level", "assignment", "model_id", "about")
-MAIN = ("base rate", "discrimination", "calibration", "overall", "policy", "gain")
+MAIN = ("base rate", "discrimination", "calibration", "overall", "policy", "gain", "instability")
 _FLOATS = ("value", "lower", "upper", "se", "p_value")
 
 

@@ -23,6 +23,7 @@ from treatsel.validation.studies._performance import (
     performance,
     prediction_errors,
 )
+from treatsel.validation.studies._refits import BootstrapRefits
 
 LOG = logging.getLogger(__name__)
 # Resamples within each outer one of the two-stage bootstrap. The mean over 100 is precise enough: its error
@@ -34,6 +35,8 @@ Result = dict[str, Numbers] | str  # performance in the resample, in all patient
 
 def number_of(resamples: Any) -> int:
     """Return the number of resamples."""
+    if isinstance(resamples, BootstrapRefits):
+        return resamples.n_resamples
     return int(resamples) if isinstance(resamples, int | np.integer) else len(np.asarray(resamples))
 
 
@@ -66,6 +69,8 @@ def run(
     quiet: bool = False,
 ) -> list[Result]:
     """Return the performance in each resample, in their order."""
+    if isinstance(resamples, BootstrapRefits):
+        return _measured_again(patients, resamples)
     total, given = number_of(resamples), not isinstance(resamples, int | np.integer)
     weighted = given or patients.clusters is not None
     found: dict[int, Result] = {}
@@ -99,15 +104,55 @@ def _resample(model: Any, patients: Patients, rows: Rows, weighted: bool) -> Res
             within, table = drawn.predict(fitted), patients.predict(fitted)
         except (TreatselError, ValueError, np.linalg.LinAlgError) as error:
             return type(error).__name__
-        best = best_arm_of(drawn, within)
-        found = {"bootstrap": performance(drawn, within)}
-        found["test"] = performance(patients, table, comparator=best)
-        counts = True if patients.weight is None else patients.weight > 0
-        left_out = np.flatnonzero((np.bincount(rows, minlength=len(patients)) == 0) & counts)
-        if len(left_out):
-            part = table.iloc[left_out].reset_index(drop=True)
-            found["out_of_bag"] = prediction_errors(patients.take(left_out), part, comparator=best)
-        return found
+        return _measured(patients, rows, drawn, within, table)
+
+
+def _measured(
+    patients: Patients, rows: Rows, drawn: Patients, within: pd.DataFrame, table: pd.DataFrame
+) -> dict[str, Numbers]:
+    """Return the performance of a refit's predictions in the resample, in all patients and out of bag."""
+    best = best_arm_of(drawn, within)
+    found = {"bootstrap": performance(drawn, within)}
+    found["test"] = performance(patients, table, comparator=best)
+    counts = True if patients.weight is None else patients.weight > 0
+    left_out = np.flatnonzero((np.bincount(rows, minlength=len(patients)) == 0) & counts)
+    if len(left_out):
+        part = table.iloc[left_out].reset_index(drop=True)
+        found["out_of_bag"] = prediction_errors(patients.take(left_out), part, comparator=best)
+    return found
+
+
+def _measured_again(patients: Patients, refits: BootstrapRefits) -> list[Result]:
+    """Return the performance of refits that were made before."""
+    arms = list(patients.propensity.columns)
+    order = refits.original.columns.get_indexer(pd.Index(arms))
+    results: list[Result] = list(refits.failures)
+    for values, counts in zip(refits.by_arm, refits.counts, strict=True):
+        rows = np.repeat(np.arange(len(patients)), counts)
+        table = pd.DataFrame(values[:, order].astype(float), columns=pd.Index(arms))
+        within = table.iloc[rows].reset_index(drop=True)
+        results.append(_measured(patients, rows, patients.take(rows), within, table))
+    return results
+
+
+def original_of(refits: BootstrapRefits, patients: Patients) -> pd.DataFrame:
+    """Return the predictions of the model that was refitted, after checking that they are of the patients.
+
+    Raises
+    ------
+    InputError
+        If patients are weighted, or are others, or arms differ.
+    """
+    arms = list(patients.propensity.columns)
+    if len(refits.original) != len(patients) or set(refits.original.columns) != set(arms):
+        raise InputError(
+            f"resamples holds refits for {len(refits.original):,} patients under the arms "
+            f"{list(refits.original.columns)}; X has {len(patients):,} patients under {arms}. Give the "
+            "patients of the refits, in their order (refits.among selects those whose outcome was observed)."
+        )
+    if patients.weight is not None:
+        raise InputError("sample_weight cannot be combined with refits, which count each patient once.")
+    return refits.original[arms].reset_index(drop=True)
 
 
 def long_table(results: list[Result]) -> pd.DataFrame:

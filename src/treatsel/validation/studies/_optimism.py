@@ -18,7 +18,13 @@ from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.models import received_arms
-from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
+from treatsel.validation.studies._bootstrap_refits import (
+    corrected_again,
+    long_table,
+    number_of,
+    original_of,
+    run,
+)
 from treatsel.validation.studies._direction import NOT_STATED, direction_of_study
 from treatsel.validation.studies._performance import (
     PERFORMANCE,
@@ -27,6 +33,7 @@ from treatsel.validation.studies._performance import (
     no_information,
     performance,
 )
+from treatsel.validation.studies._refits import BootstrapRefits
 
 FIXED_BY_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
 # Proportion of resamples in which a measure must be estimable: with more failures, which are not random, the
@@ -114,7 +121,7 @@ def bootstrap_optimism(
     *,
     arm: str | None = "arm",
     event_is_good: bool | None = None,
-    resamples: int | npt.ArrayLike = 500,
+    resamples: int | npt.ArrayLike | BootstrapRefits = 500,
     two_stage: int = 0,
     propensity: pd.DataFrame | None = None,
     clusters: npt.ArrayLike | None = None,
@@ -140,8 +147,9 @@ def bootstrap_optimism(
     event_is_good : bool, optional
         Whether 1 is the good outcome, for the gain. None: as stated by a selector, or by the outcome itself
         (see `treatsel.outcome`). If nothing is stated, the gain is not estimable.
-    resamples : int or array-like of shape (n_resamples, n_drawn), default 500
-        Number of resamples, or the positions (from 0) of the rows drawn in each.
+    resamples : int, array-like of shape (n_resamples, n_drawn) or BootstrapRefits, default 500
+        Number of resamples, or the positions (from 0) of the rows drawn in each; or the refits of
+        `instability` to the same patients, which are then not made again.
     two_stage : int, default 0
         Number of outer resamples of the two-stage bootstrap for the intervals; 200 or more are needed. The
         whole correction (with 100 inner resamples) is repeated in each, which takes 100 times `two_stage`
@@ -212,7 +220,10 @@ def bootstrap_optimism(
     level, patients = check_level(level), _checked(X, y, arm, propensity, clusters, sample_weight)
     if len(patients.propensity.columns) > 1:
         patients = replace(patients, good=direction_of_study(model, y, event_is_good))
-    table = patients.predict(patients.fit(clone(model)))
+    if isinstance(resamples, BootstrapRefits):
+        table = original_of(resamples, patients)
+    else:
+        table = patients.predict(patients.fit(clone(model)))
     apparent = performance(patients, table)
     n_resamples = number_of(resamples)
     results = run(model, patients, resamples, random_state, n_jobs=n_jobs)

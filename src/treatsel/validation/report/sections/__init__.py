@@ -11,6 +11,7 @@ from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
 from treatsel.validation.report.sections._effect_modification import effect_modification
 from treatsel.validation.report.sections._imputations import imputations
+from treatsel.validation.report.sections._instability import instability
 from treatsel.validation.report.sections._internal_external import internal_external
 from treatsel.validation.report.sections._missing_outcomes import missing_outcomes
 from treatsel.validation.report.sections._overall import overall
@@ -41,6 +42,7 @@ __all__ = [
     "discrimination",
     "effect_modification",
     "imputations",
+    "instability",
     "internal_external",
     "missing_outcomes",
     "overall",
