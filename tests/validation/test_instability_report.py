@@ -71,10 +71,10 @@ def test_it_is_stored_on_request_and_shown_in_the_card(report, selector, develop
 
 
 def test_the_development_cohort_is_resampled_if_it_is_given(selector, development):
-    found = parts.instability_part(selector, make(seed=5), development, 2, random_state=0)
+    found = parts.instability(selector, make(seed=5), development, 2, random_state=0)
     assert found["instability"].keywords["found"].n == N
     with pytest.raises(InputError, match="on which it was developed"):
-        parts.instability_part(selector, make(seed=5), None, 2)
+        parts.instability(selector, make(seed=5), None, 2)
 
 
 def test_what_cannot_be_refitted_is_refused(selector, development):

@@ -59,19 +59,7 @@ def add_parser(commands: Any) -> None:
         help="also store the summary in the model file, for its model card; not for a signed file",
     )
     parser.add_argument("--comparator", help="best single arm, named in advance (default: the model's)")
-    parser.add_argument(
-        "--assignment",
-        choices=["estimated", "randomised"],
-        default="estimated",
-        help="how the received arms were assigned (default: %(default)s, from the covariates)",
-    )
-    parser.add_argument(
-        "--allocation",
-        type=weight,
-        action="append",
-        metavar="ARM=P",
-        help="known allocation probability of an arm; repeatable",
-    )
+    _add_assignment(parser)
     _add_direction(parser)
     _add_rule_in_use(parser)
     parser.add_argument(
@@ -89,6 +77,22 @@ def add_parser(commands: Any) -> None:
     add_reading(parser)
     add_report_files(parser)
     parser.set_defaults(run=run, more_files=True)
+
+
+def _add_assignment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--assignment",
+        choices=["estimated", "randomised"],
+        default="estimated",
+        help="how the received arms were assigned (default: %(default)s, from the covariates)",
+    )
+    parser.add_argument(
+        "--allocation",
+        type=weight,
+        action="append",
+        metavar="ARM=P",
+        help="known allocation probability of an arm; repeatable",
+    )
 
 
 def add_plausible_gain(parser: argparse.ArgumentParser) -> None:

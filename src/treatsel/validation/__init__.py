@@ -35,7 +35,7 @@ from treatsel.validation._origin import (
     origin_of,
     stated_by,
 )
-from treatsel.validation._policies import median_of, policies_of, without_gain
+from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
 from treatsel.validation._rule import RuleInUse
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
@@ -242,7 +242,7 @@ def validate(
     """
     study: dict[str, Any] = {"outcome": outcome, "assignment": assignment, "n_jobs": n_jobs}
     study |= {"random_state": 0 if random_state is None else random_state}
-    refitted = part_of.instability_part(model, cohort, development, instability, **study)
+    refitted = part_of.instability(model, cohort, development, instability, **study)
     eligible = Eligible.of(cohort, eligibility)
     stated = {"rule": rule, "p_switch": p_switch, "margin": margin}
     by = RuleInUse.of(recommendations, preferences, eligible.digest, **stated)
@@ -286,6 +286,18 @@ def validate(
     cautions = [*eligible.cautions, *cautions_of(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
+    return _report(task, policies, whole, model_id=getattr(model, "model_id_", None), about=about)
+
+
+def _report(
+    task: ValidationTask,
+    policies: Policies,
+    whole: PartResult,
+    *,
+    model_id: str | None,
+    about: dict[str, Any],
+) -> ValidationReport:
+    """Return the report of all parts, with its checklists and without what would tell of single patients."""
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
@@ -297,7 +309,7 @@ def validate(
         effective_n=effective_n(task, policies),
         cautions=tuple(caution.text for caution in whole.cautions),
         not_estimable=tuple(whole.not_estimable),
-        model_id=getattr(model, "model_id_", None),
+        model_id=model_id,
         about=about,
     )
     report = cast(ValidationReport, part_of.without_few_discordant(report))

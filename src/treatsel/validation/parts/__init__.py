@@ -12,7 +12,7 @@ from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._discrimination import discrimination
 from treatsel.validation.parts._effect_modification import effect_modification
 from treatsel.validation.parts._imputations import imputations, imputed_of
-from treatsel.validation.parts._instability import instability_part
+from treatsel.validation.parts._instability import instability
 from treatsel.validation.parts._internal_external import internal_external
 from treatsel.validation.parts._missing_outcomes import missing_outcomes
 from treatsel.validation.parts._overall import overall
@@ -57,7 +57,7 @@ __all__ = [
     "effective_n",
     "imputations",
     "imputed_of",
-    "instability_part",
+    "instability",
     "internal_external",
     "joined",
     "lost_in_words",

@@ -9,10 +9,11 @@ import pandas as pd
 from treatsel._measures import labels_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
+from treatsel.validation import studies
 from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row
-from treatsel.validation.studies import Instability, instability
+from treatsel.validation.studies import Instability
 
 SECTION = "instability"
 FIGURES = labels_of("mape", "recommendation_agreement", "calibration_slope")
@@ -21,7 +22,7 @@ FIGURES = labels_of("mape", "recommendation_agreement", "calibration_slope")
 OPTIMISTIC = ("policy_value", "gain", "gain_out_of_bag")
 
 
-def instability_part(
+def instability(
     model: Any,
     cohort: Cohort,
     development: Any,
@@ -46,7 +47,7 @@ def instability_part(
     if development is not None and isinstance(options.get("assignment"), pd.DataFrame):
         options["assignment"] = "estimated"  # the table is of the patients who are validated
     where = cohort if development is None else development
-    return {SECTION: partial(_part, found=instability(model, where, n_boot=refits, **options))}
+    return {SECTION: partial(_part, found=studies.instability(model, where, n_boot=refits, **options))}
 
 
 def _part(task: ValidationTask, policies: Policies, found: Instability) -> PartResult:
