@@ -39,6 +39,7 @@ NOT_RESULTS |= {
     "Hierarchy",
     "Levels",
     "Criterion",
+    "ValidationPlan",
     "Node",
     "Statement",
     "Rule",

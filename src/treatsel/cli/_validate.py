@@ -18,7 +18,7 @@ from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.report import VALIDATION_WORDS
 from treatsel.table import read_table
-from treatsel.validation import validate
+from treatsel.validation import ValidationPlan, validate
 from treatsel.validation.report import ValidationReport, check_checklist_name
 
 FILES = ("json", "out", "html", "markdown", "checklists")
@@ -57,6 +57,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="also store the summary in the model file, for its model card; not for a signed file",
     )
+    parser.add_argument("--plan", type=Path, help="YAML or JSON file with the plan, fixed beforehand")
     parser.add_argument("--comparator", help="best single arm, named in advance (default: the model's)")
     parser.add_argument(
         "--assignment",
@@ -181,7 +182,14 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write the requested files, print the headlines."""
-    given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
+    given = [
+        *args.files,
+        args.predictions,
+        args.codebook,
+        args.plan,
+        args.development,
+        *(args.imputations or []),
+    ]
     check_report_files(args, given)
     if args.store and args.predictions is not None:
         raise InputError("--store needs a model file; predictions alone have none.")
@@ -197,6 +205,7 @@ def run(args: argparse.Namespace) -> int:
         model,
         cohort,
         comparator=args.comparator,
+        plan=args.plan,
         event_is_good=args.event_is_good,
         assignment=dict(args.allocation) if args.allocation else args.assignment,
         internal_external=None
@@ -222,6 +231,8 @@ def store(path: Path, reports: Sequence[ValidationReport]) -> None:
 def _outcomes(args: argparse.Namespace, model: Any, cohort: Cohort) -> list[str]:
     """Return the outcomes to validate: those named, or all that model and cohort have."""
     known = list(getattr(model, "outcomes_", cohort.codebook.outcomes))
+    if args.plan is not None and not args.outcome:
+        return [ValidationPlan.read(args.plan).outcome]
     found = named_once(args.outcome) or [name for name in known if name in cohort.frame] or known[:1]
     if args.predictions is not None and len(found) != 1:
         raise InputError(f"Name the one outcome that the predictions are of: --outcome, one of {known}.")

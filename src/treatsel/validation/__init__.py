@@ -30,6 +30,7 @@ from treatsel.validation._origin import (
     cautions_of_folds,
     origin_of,
 )
+from treatsel.validation._plan import ValidationPlan, as_planned, plan_of
 from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
@@ -76,6 +77,7 @@ __all__ = [
     "ModelUpdate",
     "SubgroupPerformance",
     "TransportedPerformance",
+    "ValidationPlan",
     "ValidationReport",
     "balancing_weights",
     "bootstrap_optimism",
@@ -105,6 +107,7 @@ def validate(
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     internal_external: Any = None,
     eligibility: Rules | str | Path | None = None,
+    plan: ValidationPlan | Mapping[str, Any] | str | Path | None = None,
     n_jobs: int | None = None,
     level: float = 0.95,
     random_state: int | None = 0,
@@ -167,6 +170,10 @@ def validate(
     eligibility : Rules or path, optional
         Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
         every arm; the others are counted and left out.
+    plan : ValidationPlan, mapping or path, optional
+        Plan that was fixed before the outcomes were looked at: estimand, primary figure, comparator. Outcome
+        and comparator are those of the plan; all other figures than the primary one are exploratory. None:
+        the report says that there was no plan.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -196,6 +203,10 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    planned = plan_of(plan)
+    if planned is not None:
+        outcome = as_planned("outcome", outcome, planned.outcome)
+        comparator = as_planned("comparator", comparator, planned.comparator)
     cohort, excluded = eligible_for_all(cohort, eligibility)
     origin = origin_of(model, cohort, outcome, random_state, n_jobs)
     if origin.kind == CROSS_VALIDATED and imputations is not None:
@@ -216,6 +227,7 @@ def validate(
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections, kind=origin.kind)
+        found["estimand"] = part_of.estimand(task, policies, planned)
         more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
             more["development"] = partial(part_of.development, model=model, development=reference)
@@ -230,7 +242,7 @@ def validate(
                 known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
-    about = _about(task, origin)
+    about = _about(task, origin) | {"plan": None if planned is None else planned.to_dict()}
     cautions = [*excluded, *_cautions(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)

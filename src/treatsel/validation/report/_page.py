@@ -14,6 +14,7 @@ from treatsel.validation.report._front_table import front_rows
 Maker = Callable[[ReportData], Section]
 ON_FRONT = 3  # cautions above the sections; all of them follow at the end
 SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its table exists
+    ("estimand", sections.estimand),
     ("flow", sections.participants),
     ("case mix", sections.case_mix),
     ("development: covariates", sections.development),
