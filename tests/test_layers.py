@@ -64,6 +64,7 @@ INSIDE = {
         "_propensity",
         "_small_groups",
         "_policies",
+        "_plan",
         "studies",
         "parts",
         "_origin",

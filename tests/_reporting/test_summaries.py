@@ -42,6 +42,7 @@ NOT_RESULTS |= {
     "Hierarchy",
     "Levels",
     "Criterion",
+    "ValidationPlan",
     "Node",
     "Statement",
     "Rule",

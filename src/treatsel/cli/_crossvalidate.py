@@ -11,16 +11,9 @@ from sklearn.base import clone
 from treatsel._checks import count_of
 from treatsel.artifact import check_can_store, load_model
 from treatsel.cli._io import TABLE, add_reading, reading, say, weight
+from treatsel.cli._report_files import add_report_files, check_report_files, report_each, store
 from treatsel.cli._train import add_missing, add_priors, missing_of, outcomes_of, priors_of
-from treatsel.cli._validate import (
-    add_instability,
-    add_plausible_gain,
-    add_report_files,
-    check_report_files,
-    named_once,
-    report_each,
-    store,
-)
+from treatsel.cli._validate import add_instability, add_plausible_gain, named_once
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError

@@ -8,8 +8,8 @@ from typing import Any
 from treatsel.artifact import load_model, save_model
 from treatsel.cli._io import grouped, save_picture, tell, write_table
 from treatsel.cli._recommend import flat
+from treatsel.cli._report_files import summary_of
 from treatsel.cli._train import decided_by
-from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError, TreatselWarning

@@ -1,8 +1,6 @@
 """`treatsel validate`: an external-validation report."""
 
 import argparse
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,19 +8,22 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import count_of
-from treatsel._reporting.format import number
-from treatsel.artifact import check_can_store, load_model, store_validation
-from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell, weight, write_table
+from treatsel.artifact import check_can_store, load_model
+from treatsel.cli._io import TABLE, add_reading, reading, say, weight
+from treatsel.cli._report_files import (
+    add_report_files,
+    check_report_files,
+    report_each,
+    store,
+)
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.recommendation import RULES
-from treatsel.report import VALIDATION_WORDS
 from treatsel.table import read_table
-from treatsel.validation import validate
-from treatsel.validation.report import PLAUSIBLE_GAIN, ValidationReport, check_checklist_name
+from treatsel.validation import ValidationPlan, validate
+from treatsel.validation.report import PLAUSIBLE_GAIN
 
-FILES = ("json", "out", "html", "markdown", "checklists")
 REFIT = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 
 
@@ -58,6 +59,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="also store the summary in the model file, for its model card; not for a signed file",
     )
+    parser.add_argument("--plan", type=Path, help="YAML or JSON file with the plan, fixed beforehand")
     parser.add_argument("--comparator", help="best single arm, named in advance (default: the model's)")
     _add_assignment(parser)
     _add_direction(parser)
@@ -155,75 +157,6 @@ def _add_rule_in_use(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_report_files(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the files of a report."""
-    group = parser.add_argument_group(
-        "files to write",
-        "With several outcomes there is a report for each: the first has the names given here, the others "
-        "have the outcome added, such as report-dropout.html.",
-    )
-    group.add_argument("--html", type=Path, help="HTML page to write")
-    group.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
-    group.add_argument("--json", type=Path, help="all results as JSON, for `treatsel compare`")
-    group.add_argument("--checklists", type=Path, help="file for the reporting checklists, .md or .csv")
-    group.add_argument("--out", type=Path, help="all figures as CSV or Parquet")
-
-
-def files_of(args: argparse.Namespace, outcomes: Sequence[str]) -> list[dict[str, Path]]:
-    """Return the files of each report: as named for the first outcome, with its name added for others."""
-    named = {kind: path for kind in FILES if (path := getattr(args, kind)) is not None}
-    found = [named]
-    for outcome in outcomes[1:]:
-        ending = re.sub(r"[^\w.-]+", "_", outcome)
-        found.append(
-            {kind: path.with_name(f"{path.stem}-{ending}{path.suffix}") for kind, path in named.items()}
-        )
-    return found
-
-
-def check_report_files(
-    args: argparse.Namespace, inputs: Iterable[Path | None], outcomes: Sequence[str] = ("",)
-) -> None:
-    """Check before any work that the files of the reports can be written."""
-    check_outputs([path for files in files_of(args, outcomes) for path in files.values()], inputs)
-    if args.checklists is not None:
-        check_checklist_name(args.checklists)
-    if args.n_jobs == 0:
-        raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
-    if getattr(args, "instability", None) is not None and args.instability < 2:
-        raise InputError(f"--instability is {args.instability}; give a number of refits, such as 200.")
-
-
-def write_report(report: ValidationReport, files: Mapping[str, Path]) -> None:
-    """Write the requested files of a report."""
-    writers: dict[str, Callable[[Path], None]] = {
-        "json": report.to_json,
-        "out": partial(write_table, report.to_frame()),
-        "html": report.to_html,
-        "markdown": report.to_markdown,
-        "checklists": report.write_checklists,
-    }
-    for kind, path in files.items():
-        writers[kind](path)
-
-
-def report_each(
-    validated: Callable[[str], ValidationReport], outcomes: Sequence[str], args: argparse.Namespace
-) -> list[ValidationReport]:
-    """Validate each outcome; write the requested files, and print the headlines and the main figures."""
-    reports: list[ValidationReport] = []
-    written: list[str] = []
-    for outcome, files in zip(outcomes, files_of(args, outcomes), strict=True):
-        report = validated(outcome)
-        write_report(report, files)
-        tell(("\n" if reports else "") + summary_of(report, named=len(outcomes) > 1))
-        reports.append(report)
-        written += [f"{path} ({outcome})" for path in files.values()]
-    if written and len(outcomes) > 1:
-        print(f"\nWrote {', '.join(written)}.")
-    return reports
-
-
 def _add_cohorts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--development",
@@ -245,7 +178,7 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Validate, write the requested files, print the headlines."""
     given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
-    given += [args.preferences, args.eligibility, args.recommendations]
+    given += [args.plan, args.preferences, args.eligibility, args.recommendations]
     check_report_files(args, given)
     if args.store and args.predictions is not None:
         raise InputError("--store needs a model file; predictions alone have none.")
@@ -263,6 +196,7 @@ def run(args: argparse.Namespace) -> int:
         model,
         cohort,
         comparator=args.comparator,
+        plan=args.plan,
         event_is_good=args.event_is_good,
         assignment=dict(args.allocation) if args.allocation else args.assignment,
         internal_external=None
@@ -285,16 +219,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def store(path: Path, reports: Sequence[ValidationReport]) -> None:
-    """Store the summaries of reports in a model file."""
-    store_validation(path, [report.summary() for report in reports])
-    kind = VALIDATION_WORDS[reports[0].kind]
-    print(f"\nStored in {path}: {kind} of {[report.outcome for report in reports]}.")
-
-
 def _outcomes(args: argparse.Namespace, model: Any, cohort: Cohort) -> list[str]:
     """Return the outcomes to validate: those named, or all that model and cohort have."""
     known = list(getattr(model, "outcomes_", cohort.codebook.outcomes))
+    if args.plan is not None and not args.outcome:
+        return [ValidationPlan.read(args.plan).outcome]
     found = named_once(args.outcome) or [name for name in known if name in cohort.frame] or known[:1]
     if args.predictions is not None and len(found) != 1:
         raise InputError(f"Name the one outcome that the predictions are of: --outcome, one of {known}.")
@@ -379,19 +308,3 @@ def _numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
                 "file may contain only probabilities from 0 to 1, one column per arm; drop other columns."
             )
     return given
-
-
-def summary_of(report: Any, *, named: bool = False) -> str:
-    """Return headline, the outcome (if `named`), main figures and cautions as a few lines."""
-    lines = [report.headline, ""]
-    if named:
-        lines.append(f"  {'outcome':20s} {report.outcome}")
-    for measure in ("within-arm AUC", "calibration slope", "observed / expected", "base rate"):
-        row = report.figure(measure)
-        if row["value"] != row["value"]:
-            lines.append(f"  {measure:20s} {row['method']}")
-            continue
-        bounds = f"{number(row['lower'])} to {number(row['upper'])}"
-        lines.append(f"  {measure:20s} {number(row['value']):>6s}  ({bounds})  n = {int(row['n']):,}")
-    lines += [f"  caution: {caution}" for caution in report.cautions]
-    return "\n".join(lines)

@@ -35,6 +35,7 @@ from treatsel.validation._origin import (
     origin_of,
     stated_by,
 )
+from treatsel.validation._plan import ValidationPlan, as_planned, plan_of
 from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
 from treatsel.validation._rule import RuleInUse
 from treatsel.validation._task import ValidationTask
@@ -87,6 +88,7 @@ __all__ = [
     "ModelUpdate",
     "SubgroupPerformance",
     "TransportedPerformance",
+    "ValidationPlan",
     "ValidationReport",
     "balancing_weights",
     "bootstrap_optimism",
@@ -121,6 +123,7 @@ def validate(
     p_switch: float | None = None,
     margin: float | None = None,
     preferences: Mapping[str, float] | Preferences | str | Path | None = None,
+    plan: ValidationPlan | Mapping[str, Any] | str | Path | None = None,
     n_jobs: int | None = None,
     plausible_gain: float = PLAUSIBLE_GAIN,
     level: float = 0.95,
@@ -210,6 +213,10 @@ def validate(
     plausible_gain : float
         Largest plausible gain, a proportion. If the interval of the gain includes 0 and these patients are
         too few to detect this gain with a power of 80 %, the report says that the cohort cannot tell.
+    plan : ValidationPlan, mapping or path, optional
+        Plan that was fixed before the outcomes were looked at: estimand, primary figure, comparator. Outcome,
+        comparator, margin and plausible gain are those of the plan; all other figures than the primary one
+        are exploratory. None: the report says that there was no plan.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -240,6 +247,11 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    if (planned := plan_of(plan)) is not None:
+        outcome = as_planned("outcome", outcome, planned.outcome)
+        comparator = as_planned("comparator", comparator, planned.comparator)
+        margin = as_planned("margin", margin, planned.margin)
+        plausible_gain = planned.plausible_gain or plausible_gain
     study: dict[str, Any] = {"outcome": outcome, "assignment": assignment, "n_jobs": n_jobs}
     study |= {"random_state": 0 if random_state is None else random_state}
     refitted = part_of.instability(model, cohort, development, instability, **study)
@@ -265,6 +277,7 @@ def validate(
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = parts_of(task, policies, sections, kind=origin.kind)
+        found["estimand"] = part_of.estimand(task, policies, planned)
         everyone = eligible.whole(origin, by, options, assignment, origin_in)
         more: dict[str, Callable[..., PartResult]] = {
             "rule in use": partial(part_of.rule_in_use, model=model, rule=by, whole=everyone)
@@ -283,6 +296,7 @@ def validate(
             )
         found |= {name: attempt(name, part, task, policies) for name, part in more.items()}
     about = about_of(task, origin) | {"plausible_gain": check_plausible_gain(plausible_gain)}
+    about["plan"] = None if planned is None else planned.to_dict()
     cautions = [*eligible.cautions, *cautions_of(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)

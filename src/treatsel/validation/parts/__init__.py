@@ -11,6 +11,7 @@ from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._discrimination import discrimination
 from treatsel.validation.parts._effect_modification import effect_modification
+from treatsel.validation.parts._estimand import estimand
 from treatsel.validation.parts._imputations import imputations, imputed_of
 from treatsel.validation.parts._instability import instability
 from treatsel.validation.parts._internal_external import internal_external
@@ -55,6 +56,7 @@ __all__ = [
     "discrimination",
     "effect_modification",
     "effective_n",
+    "estimand",
     "imputations",
     "imputed_of",
     "instability",

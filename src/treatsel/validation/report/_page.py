@@ -15,6 +15,7 @@ Maker = Callable[[ReportData], Section]
 ON_FRONT = 3  # cautions above the sections; all of them follow at the end
 SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its table exists
     ("headline", sections.best_arm),
+    ("estimand", sections.estimand),
     ("flow", sections.participants),
     ("case mix", sections.case_mix),
     ("development: covariates", sections.development),

@@ -10,6 +10,7 @@ from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
 from treatsel.validation.report.sections._effect_modification import effect_modification
+from treatsel.validation.report.sections._estimand import estimand
 from treatsel.validation.report.sections._imputations import imputations
 from treatsel.validation.report.sections._instability import instability
 from treatsel.validation.report.sections._internal_external import internal_external
@@ -41,6 +42,7 @@ __all__ = [
     "development",
     "discrimination",
     "effect_modification",
+    "estimand",
     "imputations",
     "instability",
     "internal_external",
