@@ -20,8 +20,8 @@ from treatsel.recommendation._result import Recommendations
 if TYPE_CHECKING:
     import pandas as pd
 
-# The rule that `validate` evaluates. Every recommendation follows it unless told otherwise: library, command
-# line, services and monitoring have no default of their own.
+# The rule that `validate` evaluates by default. Every recommendation follows it unless told otherwise:
+# library, command line, services and monitoring have no default of their own.
 DEFAULT_RULE, DEFAULT_MARGIN, DEFAULT_P_SWITCH = "expected", 0.05, 0.8
 # what is shown of the recommended arm
 OF_THE_ARM = (
