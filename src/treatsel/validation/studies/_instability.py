@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection._search import BaseSearchCV
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice
 from treatsel._disclosure import stated
@@ -250,25 +251,12 @@ def instability(
         _check_same(predicted(model, cohort, name), refits.original)
     refits = replace(refits, original=refits.original.set_axis(cohort.frame.index))
     best = getattr(model, "default_arm_", None) if served and name == _first(model, cohort) else None
-    task = ValidationTask.of(
-        refits.original,
-        cohort,
-        outcome=name,
-        comparator=best,
-        event_is_good=_direction(model, name),
-        level=LEVEL,
-        random_state=random_state,
-    )
-    kept = ~cohort.received.astype(str).isin(task.left_out).to_numpy()
-    policies = policies_of(task, assignment)
-    found = Compared(
-        task=task,
-        policies=policies,
-        refits=refits.among(kept),
-        ties=policies.gain.comparator_arm,
-    )
-    with warnings.catch_warnings():  # of predictions of 0 or 1, which a report counts once
-        warnings.simplefilter("ignore", TreatselWarning)
+    # one BLAS thread: the matrices are small, and threads compete with each other on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TreatselWarning)  # of predictions of 0 or 1, which a report counts
+        found = _compared(
+            refits, cohort, assignment, outcome=name, comparator=best, good=_direction(model, name)
+        )
         (table, runs), curves = figures_of(found), curves_of(found)
     arm = found.ties
     return Instability(
@@ -279,11 +267,36 @@ def instability(
         refits=found.refits,
         outcome=name,
         comparator="" if arm is None else str(arm),
-        n=int(kept.sum()),
+        n=len(found.refits.original),
         n_resamples=n_boot,
         n_failed=len(refits.failures),
         resampled=resampled,
     )
+
+
+def _compared(
+    refits: BootstrapRefits,
+    cohort: Cohort,
+    assignment: Any,
+    *,
+    outcome: str,
+    comparator: Any,
+    good: bool | None,
+) -> Compared:
+    """Return original and refits in the patients whose arms are not too rare to be told."""
+    task = ValidationTask.of(
+        refits.original,
+        cohort,
+        outcome=outcome,
+        comparator=comparator,
+        event_is_good=good,
+        level=LEVEL,
+        random_state=0,
+    )
+    kept = ~cohort.received.astype(str).isin(task.left_out).to_numpy()
+    policies = policies_of(task, assignment)
+    best = policies.gain.comparator_arm
+    return Compared(task=task, policies=policies, refits=refits.among(kept), ties=best)
 
 
 def _first(model: Any, cohort: Cohort) -> str | None:

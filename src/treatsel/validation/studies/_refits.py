@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._jobs import run_jobs
@@ -155,7 +156,8 @@ def bootstrap_refits(
 
 def _fitted(procedure: Procedure, counts: FloatArray) -> Any:
     """Fit a procedure without the warnings that `fit` of the model gives."""
-    with warnings.catch_warnings(), few_draws():
+    # one BLAS thread: the matrices are small, and threads compete with each other on a busy machine
+    with warnings.catch_warnings(), few_draws(), threadpool_limits(limits=1, user_api="blas"):
         for category in (TreatselWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", category)
         return procedure.fit(counts)
