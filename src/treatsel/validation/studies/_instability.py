@@ -34,6 +34,7 @@ from treatsel.validation.studies._refits import (
     Procedure,
     Progress,
     bootstrap_refits,
+    original_predictions,
 )
 
 SAME = 1e-6  # largest difference of predictions between the model that was given and its procedure
@@ -245,11 +246,11 @@ def instability(
     procedure = _procedure_of(model, cohort, name)
     clusters, resampled = _clusters_of(cohort)
     options: dict[str, Any] = {"n_boot": n_boot, "clusters": clusters, "random_state": random_state}
-    refits = bootstrap_refits(procedure, len(cohort), **options, n_jobs=n_jobs, progress=progress)
-    served = hasattr(model, "arms_")
-    if served:
-        _check_same(predicted(model, cohort, name), refits.original)
-    refits = replace(refits, original=refits.original.set_axis(cohort.frame.index))
+    original, served = original_predictions(procedure, len(cohort)), hasattr(model, "arms_")
+    if served:  # before the refits, which take long
+        _check_same(predicted(model, cohort, name), original)
+    refits = bootstrap_refits(procedure, original, **options, n_jobs=n_jobs, progress=progress)
+    refits = replace(refits, original=original.set_axis(cohort.frame.index))
     best = getattr(model, "default_arm_", None) if served and name == _first(model, cohort) else None
     # one BLAS thread: the matrices are small, and threads compete with each other on a busy machine
     with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
