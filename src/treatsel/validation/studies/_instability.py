@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection._search import BaseSearchCV
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice
 from treatsel._disclosure import stated
@@ -34,6 +35,7 @@ from treatsel.validation.studies._refits import (
     Procedure,
     Progress,
     bootstrap_refits,
+    original_predictions,
 )
 
 SAME = 1e-6  # largest difference of predictions between the model that was given and its procedure
@@ -245,31 +247,18 @@ def instability(
     procedure = _procedure_of(model, cohort, name)
     clusters, resampled = _clusters_of(cohort)
     options: dict[str, Any] = {"n_boot": n_boot, "clusters": clusters, "random_state": random_state}
-    refits = bootstrap_refits(procedure, len(cohort), **options, n_jobs=n_jobs, progress=progress)
-    served = hasattr(model, "arms_")
-    if served:
-        _check_same(predicted(model, cohort, name), refits.original)
-    refits = replace(refits, original=refits.original.set_axis(cohort.frame.index))
+    original, served = original_predictions(procedure, len(cohort)), hasattr(model, "arms_")
+    if served:  # before the refits, which take long
+        _check_same(predicted(model, cohort, name), original)
+    refits = bootstrap_refits(procedure, original, **options, n_jobs=n_jobs, progress=progress)
+    refits = replace(refits, original=original.set_axis(cohort.frame.index))
     best = getattr(model, "default_arm_", None) if served and name == _first(model, cohort) else None
-    task = ValidationTask.of(
-        refits.original,
-        cohort,
-        outcome=name,
-        comparator=best,
-        event_is_good=_direction(model, name),
-        level=LEVEL,
-        random_state=random_state,
-    )
-    kept = ~cohort.received.astype(str).isin(task.left_out).to_numpy()
-    policies = policies_of(task, assignment)
-    found = Compared(
-        task=task,
-        policies=policies,
-        refits=refits.among(kept),
-        ties=policies.gain.comparator_arm,
-    )
-    with warnings.catch_warnings():  # of predictions of 0 or 1, which a report counts once
-        warnings.simplefilter("ignore", TreatselWarning)
+    # one BLAS thread: the matrices are small, and threads compete with each other on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TreatselWarning)  # of predictions of 0 or 1, which a report counts
+        found = _compared(
+            refits, cohort, assignment, outcome=name, comparator=best, good=_direction(model, name)
+        )
         (table, runs), curves = figures_of(found), curves_of(found)
     arm = found.ties
     return Instability(
@@ -280,11 +269,36 @@ def instability(
         refits=found.refits,
         outcome=name,
         comparator="" if arm is None else str(arm),
-        n=int(kept.sum()),
+        n=len(found.refits.original),
         n_resamples=n_boot,
         n_failed=len(refits.failures),
         resampled=resampled,
     )
+
+
+def _compared(
+    refits: BootstrapRefits,
+    cohort: Cohort,
+    assignment: Any,
+    *,
+    outcome: str,
+    comparator: Any,
+    good: bool | None,
+) -> Compared:
+    """Return original and refits in the patients whose arms are not too rare to be told."""
+    task = ValidationTask.of(
+        refits.original,
+        cohort,
+        outcome=outcome,
+        comparator=comparator,
+        event_is_good=good,
+        level=LEVEL,
+        random_state=0,
+    )
+    kept = ~cohort.received.astype(str).isin(task.left_out).to_numpy()
+    policies = policies_of(task, assignment)
+    best = policies.gain.comparator_arm
+    return Compared(task=task, policies=policies, refits=refits.among(kept), ties=best)
 
 
 def _first(model: Any, cohort: Cohort) -> str | None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._jobs import run_jobs
@@ -106,9 +107,14 @@ class BootstrapRefits(Summarized):
         )
 
 
+def original_predictions(procedure: Procedure, n: int) -> pd.DataFrame:
+    """Return the by-arm table of the model fitted to all `n` patients of a procedure, once each."""
+    return procedure.predict(_fitted(procedure, np.ones(n)))
+
+
 def bootstrap_refits(
     procedure: Procedure,
-    n: int,
+    original: pd.DataFrame,
     *,
     n_boot: int,
     clusters: npt.ArrayLike | None,
@@ -116,14 +122,16 @@ def bootstrap_refits(
     n_jobs: int | None,
     progress: Progress | None,
 ) -> BootstrapRefits:
-    """Refit a procedure to resamples of its `n` patients, or of whole clusters.
+    """Refit a procedure to resamples of its patients, or of whole clusters.
+
+    `original`: what `original_predictions` returns.
 
     Raises
     ------
     InputError
         If fewer than nine in ten refits can be made.
     """
-    original = procedure.predict(_fitted(procedure, np.ones(n)))
+    n = len(original)
     drawn = Resamples.of(np.ones(n), clusters=clusters, n_resamples=n_boot, seed=random_state)
     arms, found = list(original.columns), {}
     shown = _logged(time.monotonic()) if progress is None else progress
@@ -155,7 +163,8 @@ def bootstrap_refits(
 
 def _fitted(procedure: Procedure, counts: FloatArray) -> Any:
     """Fit a procedure without the warnings that `fit` of the model gives."""
-    with warnings.catch_warnings(), few_draws():
+    # one BLAS thread: the matrices are small, and threads compete with each other on a busy machine
+    with warnings.catch_warnings(), few_draws(), threadpool_limits(limits=1, user_api="blas"):
         for category in (TreatselWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", category)
         return procedure.fit(counts)
