@@ -8,7 +8,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from treatsel.errors import InputError
-from treatsel.metrics.pooling import pool_rubin, random_effects_meta_analysis
+from treatsel.metrics.policy import Gain
+from treatsel.metrics.pooling import pool_gains, pool_rubin, random_effects_meta_analysis
 from treatsel.metrics.pooling._prediction import draws_of_tau2
 
 SITES = st.lists(st.tuples(st.floats(-3, 3), st.floats(0.05, 2)), min_size=3, max_size=12)
@@ -239,6 +240,49 @@ def test_frame_and_forest_show_every_site():
 def test_bad_input(arguments, options, words):
     with pytest.raises(InputError, match=words):
         random_effects_meta_analysis(*arguments, **options)
+
+
+def gain_of(value, se, comparator="best single arm"):
+    return Gain(
+        value=value,
+        lower=value - 2 * se,
+        upper=value + 2 * se,
+        se=se,
+        p_value=0.5,
+        comparator=comparator,
+        comparator_arm="CBT",
+        comparator_source="named in advance",
+        n=400,
+        n_discordant=200,
+        n_clusters=None,
+        level=0.95,
+        method="Wald",
+    )
+
+
+def test_pooled_gains_are_a_meta_analysis_of_the_estimable_ones():
+    gains = {"a": gain_of(0.02, 0.03), "b": gain_of(math.nan, math.nan), "c": gain_of(0.06, 0.02)}
+    gains |= {"d": gain_of(-0.01, 0.04), "e": gain_of(0.0, 0.0)}
+    found = pool_gains(gains, level=0.9)
+    expected = random_effects_meta_analysis([0.02, 0.06, -0.01], [0.03, 0.02, 0.04], level=0.9)
+    for name in ("value", "lower", "upper", "prediction_lower", "prediction_upper", "tau2"):
+        assert getattr(found, name) == getattr(expected, name), name
+    assert (found.n_sites, found.n_left_out) == (3, 2)
+    assert found.sites["site"].tolist() == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ({}, "at least one label"),
+        ([0.1, 0.2], "gains is list"),
+        ({"a": 0.1}, "float"),
+        ({"a": gain_of(0.1, 0.1), "b": gain_of(0.1, 0.1, "received arm")}, "different comparators"),
+    ],
+)
+def test_gains_that_cannot_be_pooled(gains, words):
+    with pytest.raises(InputError, match=words):
+        pool_gains(gains)
 
 
 @settings(max_examples=40, deadline=None)

@@ -91,7 +91,13 @@ from treatsel.metrics.policy import (
     policy_value_direct,
     received_propensity,
 )
-from treatsel.metrics.pooling import MetaAnalysis, RubinPooled, pool_rubin, random_effects_meta_analysis
+from treatsel.metrics.pooling import (
+    MetaAnalysis,
+    RubinPooled,
+    pool_gains,
+    pool_rubin,
+    random_effects_meta_analysis,
+)
 from treatsel.metrics.resampled import Bootstrap, bootstrap
 from treatsel.metrics.sample_size import (
     Criterion,
@@ -207,6 +213,7 @@ __all__ = [
     "policy_value",
     "policy_value_aipw",
     "policy_value_direct",
+    "pool_gains",
     "pool_rubin",
     "population_average_prescriptive_effect",
     "population_average_value",

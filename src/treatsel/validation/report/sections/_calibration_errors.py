@@ -10,6 +10,8 @@ from treatsel.validation.report._data import ReportData
 def calibration_errors(report: ReportData) -> Section:
     """Return the distances from the calibration curve, and those expected under perfect calibration."""
     rows = report.tables["calibration errors"]
+    figures = report.figures
+    methods = figures.loc[figures["section"] == "calibration errors", "method"].unique()
     frame = pd.DataFrame(
         {
             "Distance": [
@@ -30,5 +32,5 @@ def calibration_errors(report: ReportData) -> Section:
             "last two columns."
         ],
         tables=[Table(frame, "Calibration errors.")],
-        note="Austin & Steyerberg 2019.",
+        note=f"Intervals: {'; '.join(methods)}. Austin & Steyerberg 2019.",
     )
