@@ -133,8 +133,8 @@ def without_few_discordant(report: Any) -> Any:
     figures.loc[rows, "method"] = reason = f"not estimable: {what} in fewer than {SMALLEST_GROUP} patients"
     nothing: dict[str, Any] = dict.fromkeys(("value", "lower", "upper", "se", "p_value"), NAN)
     nothing["n_discordant"] = None
-    left = ("choice curve", "confounding", "missing outcomes", "decision curve", "decision curve differences")
-    left += ("delta-adjusted", "tipping shifts")
+    left = ["choice curve", "confounding", "missing outcomes", "decision curve", "decision curve differences"]
+    left += ["delta-adjusted", "tipping shifts"]
     tables = {name: table for name, table in report.tables.items() if name not in left}
     return replace(
         report, figures=figures, tables=tables, gain=replace(report.gain, **nothing, method=reason)

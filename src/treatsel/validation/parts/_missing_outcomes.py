@@ -123,7 +123,7 @@ class _Given:
         recommended = recommended_shares(table, task.tie_arm)
         comparator = policies.best_single_arm(there)
         against = shares_of(pd.Series(comparator, index=table.index).to_numpy(dtype=object), table.columns)
-        moved = recommended - against
+        moved, labels = recommended - against, received.to_numpy(dtype=object)
         groups = task.all_clusters
         return cls(
             y=y,
@@ -136,7 +136,9 @@ class _Given:
                 "expected": expected_of(table, received, task.process[there], y),
             },
             comparator=comparator,
-            n_moved=int(((cells_of("received", received, moved) > 0) & np.isnan(y)).sum()),
+            n_moved=int(
+                ((cells_of("received", received.to_numpy(dtype=object), moved) > 0) & np.isnan(y)).sum()
+            ),
             options={"clusters": None if groups is None else groups[there], "level": task.level},
         )
 

@@ -1,5 +1,7 @@
 """Section: complete cases beside the figures that represent lost outcomes."""
 
+from typing import Any
+
 import pandas as pd
 
 from treatsel._measures import MEASURES
@@ -37,7 +39,7 @@ def _figures(report: ReportData) -> Table:
     return Table(frame, "Main figures with and without weights, each with its interval.", words=("Measure",))
 
 
-def _interval(row: dict[str, float], start: str) -> str:
+def _interval(row: dict[Any, Any], start: str) -> str:
     form = points if row["measure"] == MEASURES["gain"].label else number
     value, lower, upper = (form(row[f"{start}{name}"]) for name in ("value", "lower", "upper"))
     return f"{value} ({lower.removesuffix(' points')} to {upper.removesuffix(' points')})"
