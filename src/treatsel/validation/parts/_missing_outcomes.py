@@ -136,9 +136,7 @@ class _Given:
                 "expected": expected_of(table, received, task.process[there], y),
             },
             comparator=comparator,
-            n_moved=int(
-                ((cells_of("received", received.to_numpy(dtype=object), moved) > 0) & np.isnan(y)).sum()
-            ),
+            n_moved=int(((cells_of("received", labels, moved) > 0) & np.isnan(y)).sum()),
             options={"clusters": None if groups is None else groups[there], "level": task.level},
         )
 
