@@ -18,7 +18,6 @@ from treatsel._checks import (
     check_probability,
     check_vector,
 )
-from treatsel._reporting.plots import curves, intervals_of
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import (
     check_received_probability,
@@ -30,10 +29,10 @@ from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
+from treatsel.metrics.missing._shifted_curves import GAIN, shifted_curves
 
 EVERYONE, RECOMMENDED = "all lost patients", "lost patients who received the recommended arm"
-GAIN, RATIO = "gain", "observed / expected"
-MARKED = "Filled circle: the sign of the gain changes; open circle: its interval begins to include 0"
+RATIO = "observed / expected"
 SHIFTS = tuple(np.linspace(-1, 3, 17))
 FARTHEST, STEPS = 5.0, 21  # logits within which a change of sign is sought: 5 turn a half into less than 1 %
 NAN = float("nan")
@@ -93,44 +92,6 @@ class DeltaAdjusted(Summarized):
         """
         check_choice("measure", measure, [GAIN, RATIO])
         return shifted_curves(self.table, self.tipping, measure, self.level, ax, **kwargs)
-
-
-def shifted_curves(
-    table: pd.DataFrame, tipping: pd.DataFrame, measure: str, level: float, ax: Any = None, **kwargs: Any
-) -> Any:
-    """Draw one measure of the tables of a `DeltaAdjusted`; return the Axes."""
-    ax = curves(
-        table[table["measure"] == measure],
-        x="shift",
-        by="lost",
-        reference=0.0 if measure == GAIN else 1.0,
-        xlabel="How much worse the lost fared (logits; below 0: better)",
-        ylabel="Gain (proportion)" if measure == GAIN else measure.capitalize(),
-        band=intervals_of(level),
-        note=MARKED if measure == GAIN else "",
-        ax=ax,
-        **kwargs,
-    )
-    if measure == GAIN:
-        _mark(ax, table, tipping)
-    return ax
-
-
-def _mark(ax: Any, table: pd.DataFrame, tipping: pd.DataFrame) -> None:
-    """Mark the shifts at which the sign of the gain, or whether its interval includes 0, changes."""
-    low, high = table["shift"].min(), table["shift"].max()
-    lines = dict(zip(table["lost"].unique(), _lines(ax), strict=False))
-    for row in tipping[tipping["lost"].isin(list(lines))].to_dict(orient="records"):
-        color = lines[row["lost"]].get_color()
-        for key, face in (("tipping_estimate", color), ("tipping_limit", "white")):
-            shift = row[key]
-            if shift is not None and low <= shift <= high and shift != 0:
-                ax.plot([shift], [0.0], marker="o", color=color, markerfacecolor=face, linestyle="none")
-
-
-def _lines(ax: Any) -> list[Any]:
-    """Return the curves: the lines that a legend names."""
-    return [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
 
 
 def delta_adjusted(

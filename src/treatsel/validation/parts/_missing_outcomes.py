@@ -124,7 +124,7 @@ class _Given:
         comparator = policies.best_single_arm(there)
         against = shares_of(pd.Series(comparator, index=table.index).to_numpy(dtype=object), table.columns)
         moved, labels = recommended - against, received.to_numpy(dtype=object)
-        groups = task.all_clusters
+        groups = task.all_clusters_of_means
         return cls(
             y=y,
             patients={
