@@ -75,6 +75,12 @@ def lost(seed=0):
     return np.where(np.random.default_rng(seed).random(N) < 0.2, np.nan, Y)
 
 
+def delta_adjusted():
+    (_, received, table, propensity), _ = pair()
+    best = table.idxmax(axis=1).to_numpy()
+    return metrics.delta_adjusted(lost(), received, table, propensity, best, observation=np.full(N, 0.8))
+
+
 def gains(arms):
     table, received, propensity = by_arm(arms)
     scores = metrics.aipw_scores(Y, received, table, propensity)
@@ -144,6 +150,7 @@ RESULTS = {
     "rank-weighted": lambda: metrics.rank_weighted_average_treatment_effect(*pair()[0], **pair()[1]),
     "benefit calibration": lambda: metrics.benefit_calibration(*pair()[0], **pair()[1]),
     "tipping point": lambda: metrics.tipping_point(lost(), by_arm(LONG)[1], arms=(LONG[0], LONG[1])),
+    "delta-adjusted": delta_adjusted,
     "bounds, 12 arms": lambda: metrics.missing_outcome_bounds(lost(), by_arm(ARMS)[1]),
     "sensitivity": sensitivity,
     "subgroups": subgroups,

@@ -123,7 +123,12 @@ def test_what_is_refused():
 
 
 def test_the_plot_shows_both_measures():
-    data, _ = patients(2, 300, 0.0)
+    data, _ = patients(3, 4000, 0.0)
+    data["recommended"] = np.where(data["by_arm"]["CBT"] < 0.6, "SSRI", "CBT")
     found = delta_adjusted(**data)
-    assert len(found.plot().get_legend().get_texts()) == 2
+    axes = found.plot()
+    assert len(axes.get_legend().get_texts()) == 2
+    marked = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    known = found.tipping[["tipping_estimate", "tipping_limit"]].to_numpy().ravel()
+    assert sorted(marked) == sorted(known[np.isfinite(known) & (known <= 3)])
     assert found.plot(measure="observed / expected").get_ylabel().startswith("Observed / expected")

@@ -299,8 +299,13 @@ class ValidationTask:
     @property
     def clusters_of_means(self) -> np.ndarray | None:
         """Clusters of the patients with the outcome observed, for means with a small-sample correction."""
-        found = self._all_clusters(FEWEST_CLUSTERS)
+        found = self.all_clusters_of_means
         return None if found is None else found[self.seen]
+
+    @cached_property
+    def all_clusters_of_means(self) -> np.ndarray | None:
+        """The same of all patients."""
+        return self._all_clusters(FEWEST_CLUSTERS)
 
     @property
     def clusters(self) -> np.ndarray | None:

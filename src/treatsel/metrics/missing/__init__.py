@@ -4,14 +4,13 @@ from treatsel.metrics.missing._bounds import MissingOutcomeBounds, gain_missing_
 from treatsel.metrics.missing._delta_adjusted import (
     EVERYONE,
     FARTHEST,
-    GAIN,
     RATIO,
     RECOMMENDED,
     SHIFTS,
     DeltaAdjusted,
     delta_adjusted,
-    shifted_curves,
 )
+from treatsel.metrics.missing._shifted_curves import GAIN, shifted_curves
 from treatsel.metrics.missing._tipping_point import TippingPoint, tipping_point
 
 __all__ = [

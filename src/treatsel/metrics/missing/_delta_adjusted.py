@@ -18,7 +18,6 @@ from treatsel._checks import (
     check_probability,
     check_vector,
 )
-from treatsel._reporting.plots import curves, intervals_of
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import (
     check_received_probability,
@@ -30,9 +29,10 @@ from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
+from treatsel.metrics.missing._shifted_curves import GAIN, shifted_curves
 
 EVERYONE, RECOMMENDED = "all lost patients", "lost patients who received the recommended arm"
-GAIN, RATIO = "gain", "observed / expected"
+RATIO = "observed / expected"
 SHIFTS = tuple(np.linspace(-1, 3, 17))
 FARTHEST, STEPS = 5.0, 21  # logits within which a change of sign is sought: 5 turn a half into less than 1 %
 NAN = float("nan")
@@ -91,22 +91,7 @@ class DeltaAdjusted(Summarized):
         matplotlib Axes
         """
         check_choice("measure", measure, [GAIN, RATIO])
-        return shifted_curves(self.table, measure, self.level, ax, **kwargs)
-
-
-def shifted_curves(table: pd.DataFrame, measure: str, level: float, ax: Any = None, **kwargs: Any) -> Any:
-    """Draw one measure of the table of a `DeltaAdjusted`; return the Axes."""
-    return curves(
-        table[table["measure"] == measure],
-        x="shift",
-        by="lost",
-        reference=0.0 if measure == GAIN else 1.0,
-        xlabel="How much worse the lost fared (logits; below 0: better)",
-        ylabel="Gain (proportion)" if measure == GAIN else measure.capitalize(),
-        band=intervals_of(level),
-        ax=ax,
-        **kwargs,
-    )
+        return shifted_curves(self.table, self.tipping, measure, self.level, ax, **kwargs)
 
 
 def delta_adjusted(

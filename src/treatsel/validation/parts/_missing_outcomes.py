@@ -123,8 +123,8 @@ class _Given:
         recommended = policies.recommended_all[there]
         comparator = policies.best_single_arm(there)
         against = shares_of(pd.Series(comparator, index=table.index).to_numpy(dtype=object), table.columns)
-        moved = recommended - against
-        groups = task.all_clusters
+        moved, labels = recommended - against, received.to_numpy(dtype=object)
+        groups = task.all_clusters_of_means
         return cls(
             y=y,
             patients={
@@ -136,9 +136,7 @@ class _Given:
                 "expected": expected_of(table, received, task.process[there], y),
             },
             comparator=comparator,
-            n_moved=int(
-                ((cells_of("received", np.asarray(received, dtype=object), moved) > 0) & np.isnan(y)).sum()
-            ),
+            n_moved=int(((cells_of("received", labels, moved) > 0) & np.isnan(y)).sum()),
             options={"clusters": None if groups is None else groups[there], "level": task.level},
         )
 

@@ -117,7 +117,8 @@ def answers_of(report: ReportData) -> dict[str, str]:
 def _missing(report: ReportData, n: int, seen: int) -> str:
     if n == seen:
         return "No outcome was missing."
-    reported = f"Outcome missing in {n - seen:,} of {n:,} patients, who were left out"
+    handled = "whom weights represent" if "complete cases" in report.tables else "who were left out"
+    reported = f"Outcome missing in {n - seen:,} of {n:,} patients, {handled}"
     if not report.has("gain over the best single arm, lowest"):
         return f"{reported}."
     low, high = (

@@ -46,7 +46,8 @@ def _pictures(report: ReportData) -> list[Figure]:
     """Return the gain by the shift; nothing without weights for lost outcomes."""
     if "delta-adjusted" not in report.tables:
         return []
-    ax = shifted_curves(report.tables["delta-adjusted"], GAIN, report.level, plots.bare_axes)
+    table, tipping = report.tables["delta-adjusted"], report.tables["tipping shifts"]
+    ax = shifted_curves(table, tipping, GAIN, report.level, plots.bare_axes)
     text = (
         "Gain over the best single arm, by how much worse patients with a lost outcome fared than others "
         "with the same arm, covariates and process columns. At 0, outcomes are missing at random."
