@@ -121,6 +121,7 @@ def test_weak_calibration_is_tested_by_the_linearized_covariance():
     assert np.isnan([found.discrimination, found.unreliability, found.quality]).all()
 
 
+@pytest.mark.slow
 def test_tests_of_calibration_keep_their_level_with_sampling_weights():
     rng, rejected = np.random.default_rng(3), np.zeros(2)
     times = 200

@@ -76,7 +76,9 @@ def stored(name):
     return cohort, table, complete.sum() / own.sum()
 
 
-@pytest.mark.parametrize(("name", "known"), [("external", 0.896), ("development", 0.912)])
+@pytest.mark.parametrize(
+    ("name", "known"), [("external", 0.896), pytest.param("development", 0.912, marks=pytest.mark.slow)]
+)
 def test_predictions_that_are_too_high_are_found_although_outcomes_were_lost(name, known):
     cohort, table, truth = stored(name)
     assert truth == pytest.approx(known, abs=5e-4)
@@ -89,6 +91,7 @@ def test_predictions_that_are_too_high_are_found_although_outcomes_were_lost(nam
     assert complete_cases.lower > truth
 
 
+@pytest.mark.slow
 def test_values_of_policies_represent_everyone():
     simulated = make_cohort(6_000, random_state=4, assignment="randomised", sites=1)
     truth, options = simulated.truth["recovery"], {"comparator": "cbt"}
@@ -138,6 +141,7 @@ def test_gain_and_calibration_by_how_much_worse_the_lost_fared(report):
     assert set(report.tables["tipping shifts"]["lost"]) == set(table["gain"].index.get_level_values("lost"))
 
 
+@pytest.mark.slow
 def test_the_rate_of_a_bad_outcome_rises_where_the_lost_fared_worse():
     simulated = make_cohort(500, random_state=6, assignment="randomised")
     frame = simulated.cohort.frame.reset_index()
