@@ -63,7 +63,12 @@ def test_every_command_has_help(module, capsys):
 def test_modules_are_named_after_their_commands():
     names = next(action.choices for action in build_parser()._actions if action.dest == "command")
     assert list(names) == [command_of(module) for module in COMMANDS]
-    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {"__init__", "_io", "_ending", "_report_files"}
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {
+        "__init__",
+        "_io",
+        "_ending",
+        "_report_files",
+    }
     assert modules == {module.__name__.rpartition(".")[2] for module in COMMANDS}
 
 
