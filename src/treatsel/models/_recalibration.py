@@ -102,9 +102,7 @@ class Recalibration:
         if numbers is None or model.sites is None:
             return None
         counts = np.bincount(numbers[numbers >= 0], minlength=len(model.sites.labels))
-        labels = [
-            label for label, n in zip(model.sites.labels, counts, strict=False) if n >= FEWEST_AT_SITE
-        ]
+        labels = [label for label, n in zip(model.sites.labels, counts, strict=False) if n >= FEWEST_AT_SITE]
         return model.sites.only(labels) if labels else None
 
     def _changes(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:

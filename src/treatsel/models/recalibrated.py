@@ -214,7 +214,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
 
 
 def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:
-    """Return the logits of a fitted model, shape (n_patients, n_arms), at the patients' sites if it knows them.
+    """Return the logits of a fitted model, shape (n_patients, n_arms), at known sites where X holds them.
 
     A model that is not a sum of terms may predict exactly 0 or 1; such predictions are replaced by 1e-8 and
     1 - 1e-8, with a warning.

@@ -127,10 +127,10 @@ def update_closed_test(
     """Compare updates of a model in new patients, and choose one by the closed test.
 
     From the smallest change to the largest, each method is compared with the richest, usually "refit", by a
-    likelihood ratio test; the first that is not rejected is chosen. The model is thus changed no more than the new patients
-    require, and a valid model is changed with probability at most `alpha`. The published sequence is
-    "none", "intercept", "slope", "refit"; "per_arm" (an intercept for each arm and one slope) precedes
-    "refit" and preserves this property.
+    likelihood ratio test; the first that is not rejected is chosen. The model is thus changed no more than
+    the new patients require, and a valid model is changed with probability at most `alpha`. The published
+    sequence is "none", "intercept", "slope", "refit"; "per_arm" (an intercept for each arm and one slope)
+    precedes "refit" and preserves this property.
 
     Parameters
     ----------
