@@ -102,8 +102,8 @@ def changes_of(outcome: Mapping[str, Any], arms: Sequence[Any], default_arm: Any
         f"prediction in the patients of the update is that of {outcome['best_arm']}."
     )
     found.append(
-        "Known services with fewer than 10 patients in the update are predicted as new ones. Expected "
-        "scores, effects of therapists and the joint draws with other outcomes are no longer there."
+        "Known services with fewer than 10 patients in the update are predicted as new ones; expected "
+        "scores, effects of therapists and joint draws with other outcomes, where there were any, are dropped."
     )
     return found
 
