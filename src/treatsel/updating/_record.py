@@ -103,7 +103,7 @@ def changes_of(outcome: Mapping[str, Any], arms: Sequence[Any], default_arm: Any
     )
     found.append(
         "Known services with fewer than 10 patients in the update are predicted as new ones; expected "
-        "scores, effects of therapists and joint draws with other outcomes, where there were any, are dropped."
+        "scores, effects of therapists and joint draws with other outcomes, if there were any, are dropped."
     )
     return found
 
