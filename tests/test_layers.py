@@ -18,6 +18,7 @@ LEVELS = {
     "monitoring": 8,
     "report": 8,
     "artifact": 7,
+    "updating": 7,
     "selector": 6,
     "validation": 6,
     "datasets": 6,

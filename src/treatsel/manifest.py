@@ -54,6 +54,7 @@ class Manifest(Summarized):
                 ("outcomes", some_of([outcome["name"] for outcome in content["outcomes"]])),
                 ("arms", some_of(content["arms"])),
                 ("best single arm", str(content["default_arm"])),
+                *[("updated from", str(update["parent_id"])[:12]) for update in self.updates[-1:]],
                 ("review by", str(self.intended_use.get("review_date", "not stated"))),
                 ("signed by", (self.signed_by or "not signed")[:16]),
             ],
@@ -76,6 +77,11 @@ class Manifest(Summarized):
         stored = self.content["validation"]
         found = [] if stored is None else [stored] if isinstance(stored, Mapping) else stored
         return [dict(summary) for summary in found]
+
+    @property
+    def updates(self) -> list[dict[str, Any]]:
+        """Records of the updates since the model was developed, the last one last."""
+        return [dict(update) for update in self.content.get("updates", [])]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest without the list of members."""

@@ -17,6 +17,7 @@ from treatsel._reporting.page import Page, Section, Table
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired, kind_of
+from treatsel.updating import changes_of
 from treatsel.validation import ValidationReport
 from treatsel.validation.parts import ADJUSTED
 from treatsel.validation.report import page_of
@@ -98,6 +99,7 @@ def _card(manifest: Manifest, date: datetime.date | None) -> Page:
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
+            *[("Updated from", _parent(update)) for update in manifest.updates[-1:]],
             *_therapist_facts(content),
             *_validation_facts(manifest),
             ("Review by", use.get("review_date", "not stated")),
@@ -105,6 +107,7 @@ def _card(manifest: Manifest, date: datetime.date | None) -> Page:
         cautions=_cautions(use, lacking, date),
         sections=[
             _use(use),
+            *_updates(manifest),
             _development(content),
             _covariates(content),
             _cross_fitted(content),
@@ -288,11 +291,41 @@ def _cross_fitted(content: Any) -> Section:
     return Section(
         heading="Internal validation: cross-fitted performance in the development cohort",
         paragraphs=[
+            *(["These are figures of the model before its update."] if content.get("updates") else []),
             "The baseline is a penalized logistic regression with arm-by-covariate interactions; a model "
-            "that does not beat this baseline adds nothing. This is not an external validation."
+            "that does not beat this baseline adds nothing. This is not an external validation.",
         ],
         tables=[Table(pd.DataFrame(shown), caption, ("Measure", "Predictor"))],
     )
+
+
+def _parent(update: Mapping[str, Any]) -> str:
+    """Return from which model, and when, an update was made."""
+    parent = "a model that was not saved" if update["parent_id"] is None else update["parent_id"][:12]
+    return parent if update["date"] is None else f"{parent} on {update['date']}"
+
+
+def _updates(manifest: Manifest) -> list[Section]:
+    """Return what each update changed, the last one first."""
+    content, sections = manifest.content, []
+    for update in manifest.updates[::-1]:
+        sentences, rows = [], []
+        for outcome in update["outcomes"]:
+            sentences += changes_of(outcome, content["arms"], content["default_arm"])
+            rows += [_calibration_row(outcome["name"], row) for row in outcome["calibration"]]
+        caption = (
+            'Calibration in the patients of the update, 95 % intervals. "after" is apparent; '
+            '"cross-validated": each patient is predicted by a recalibration to others.'
+        )
+        table = Table(pd.DataFrame(rows), caption, ("Outcome", "Predictions", "Measure"))
+        heading = f"Updated from {_parent(update)}"
+        sections.append(Section(heading=heading, paragraphs=sentences, tables=[table]))
+    return sections
+
+
+def _calibration_row(outcome: str, row: Mapping[str, Any]) -> dict[str, str]:
+    shown = {"Outcome": outcome, "Predictions": row["predictions"], "Measure": row["measure"]}
+    return shown | {key.capitalize(): number(row[key]) for key in ("value", "lower", "upper")}
 
 
 def _therapist_facts(content: Any) -> list[tuple[str, str]]:

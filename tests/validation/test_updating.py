@@ -139,6 +139,15 @@ def test_predictions_of_0_and_1_count_as_nearly_so():
     assert found.table.loc["none", "log_likelihood"] == pytest.approx(direct, rel=1e-6)
 
 
+def test_without_a_refit_the_richest_recalibration_is_the_reference():
+    methods = ("none", "intercept", "slope", "per_arm")
+    kept = [update_closed_test(*make(seed, n=300), methods=methods).chosen == "none" for seed in range(60)]
+    assert np.mean(kept) > 0.85  # 95 % expected; 3 SE below
+    found = update_closed_test(*make(n=1500, by_arm=0.8), methods=methods)
+    assert (found.chosen, list(found.tests.index)) == ("per_arm", ["none", "intercept", "slope"])
+    assert found.tests["df"].tolist() == [4, 3, 2]
+
+
 def test_perfect_predictions_have_no_slope_with_a_reason():
     _, X, y = make(n=60)
     perfect = pd.DataFrame(dict.fromkeys(ARMS, np.where(y == 1, 0.8, 0.2)))
@@ -166,7 +175,7 @@ def test_one_class_and_an_arm_that_no_patient_received():
     ("change", "message"),
     [
         ({"methods": ("none", "tilt", "refit")}, "A method is 'tilt'"),
-        ({"methods": ("none", "slope")}, "needs 'refit'"),
+        ({"methods": ("none", "none")}, "needs two methods or more"),
         ({"alpha": 1.5}, "must lie between 0 and 1"),
         ({"arm": "treatment"}, "no arm column 'treatment'"),
         ({"sample_weight": [1.0]}, "Lengths differ"),

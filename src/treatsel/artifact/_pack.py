@@ -62,6 +62,8 @@ def pack(
             for code, message, disclosed in selector.data_checks_
         ],
     }
+    if updates := selector.model_.updates:
+        contents["updates"] = [dict(update) for update in updates]
     return contents, arrays
 
 

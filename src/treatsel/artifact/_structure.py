@@ -15,6 +15,7 @@ from treatsel.additive import NARROWEST, Trees, site_label
 from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
 from treatsel.artifact._therapists import check_therapists
+from treatsel.artifact._updates import check_updates
 from treatsel.artifact._values import (
     LARGEST,
     arms_in,
@@ -89,6 +90,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         _check_score_levels(outcome.get("score"))
         check_therapists(outcome.get("therapists"), arms, content["codebook"])
     check_development(content, arms, names)
+    check_updates(content.get("updates", []), arms, names)
     _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(part_of(content, "assignment"), len(arms), covariates)
     _check_columns(part_of(content, "background"), covariates)

@@ -31,6 +31,7 @@ def unpack(contents: Mapping[str, Any], arrays: Arrays, **options: Any) -> Fitte
         assignment=assignment["stated"],
         assignment_model=unpack_assignment_model(contents, arrays),
         development=_unpack_development(contents, arrays),
+        updates=tuple(contents.get("updates", ())),
         **options,
     )
 

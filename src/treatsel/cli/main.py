@@ -25,6 +25,7 @@ from treatsel.cli import (
     _sign,
     _simulate,
     _train,
+    _update,
     _validate,
 )
 from treatsel.cli._ending import status_of
@@ -47,13 +48,23 @@ COMMANDS: tuple[ModuleType, ...] = (
     _compare,
     _combine,
     _monitor,
+    _update,
     _sample_size,
     _show,
     _keygen,
     _sign,
 )
 # commands that read a table of patients, and can list the ids of those with a fault
-READS_PATIENTS = ("train", "predict", "recommend", "explain", "crossvalidate", "validate", "monitor")
+READS_PATIENTS = (
+    "train",
+    "predict",
+    "recommend",
+    "explain",
+    "crossvalidate",
+    "validate",
+    "monitor",
+    "update",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

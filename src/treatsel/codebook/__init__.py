@@ -18,6 +18,7 @@ from treatsel.codebook._safety import SAFETY_CODES as SAFETY_CODES
 from treatsel.codebook._score import INPUTS as INPUTS
 from treatsel.codebook._score import OPTIONS as OPTIONS
 from treatsel.codebook._score import Target as Target
+from treatsel.codebook._score import check_same_definition as check_same_definition
 from treatsel.codebook._score import fixed_targets as fixed_targets
 from treatsel.codebook._score import role_of as role_of
 from treatsel.codebook._score import sources_of as sources_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from treatsel._checks import count_of, did_you_mean
 from treatsel.codebook._direction import SHIPPED
-from treatsel.errors import CodebookError, Fault
+from treatsel.errors import CodebookError, Fault, InputError
 
 _TARGET = re.compile(r"\s*(<=|>=|<|>)\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})|median)\s*", re.ASCII)
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -158,6 +158,31 @@ def sources_of(field: Any) -> dict[str, str]:
         return {key: field.definition[key] for key in INPUTS[field.definition["name"]]}
     sources = {"score": field.score, "start": field.start}
     return {key: column for key, column in sources.items() if column is not None}
+
+
+def check_same_definition(own: Any, others: Any) -> None:
+    """Raise if an outcome has another target, or definition, in a cohort (`others`) than in a model (`own`).
+
+    Names of columns do not count; where either codebook states neither, nothing is compared.
+    """
+    ours, theirs = _content(own), _content(others)
+    if ours is None or theirs is None or ours[0] != theirs[0] or ours == theirs:
+        return
+    raise InputError(
+        f"Outcome {own.name!r} has the {ours[0]} {ours[1]} in the model and {theirs[1]} in the cohort: these "
+        "are two outcomes. Build the cohort with the codebook of the model (codebook_), or name another "
+        "outcome."
+    )
+
+
+def _content(field: Any) -> tuple[str, str] | None:
+    """Return how an outcome is derived from scores, whatever their columns are called: kind and content."""
+    if field.definition is not None:
+        columns = sources_of(field)
+        return "definition", str(
+            {key: field.definition[key] for key in field.definition if key not in columns}
+        )
+    return None if field.target is None else ("target", " ".join(field.target.split()))
 
 
 def role_of(source: str) -> str:

@@ -69,6 +69,8 @@ class ModelData(Summarized):
         Part of the audit record of every prediction.
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
+    updates : tuple of mapping
+        Records of the updates since the model was developed, the last one last, as in the model file.
     compiled : bool
         Whether records are scored by kernels compiled with numba instead of NumPy. Probabilities are
         identical to the last bit; intervals and attributions agree to 1e-12.
@@ -85,6 +87,7 @@ class ModelData(Summarized):
     estimators: Mapping[str, Any] = field(default_factory=dict)
     intended_use: Mapping[str, Any] | None = None
     model_id: str | None = None
+    updates: tuple[Mapping[str, Any], ...] = ()
     compiled: bool = False
 
     def __post_init__(self) -> None:

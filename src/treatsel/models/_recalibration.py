@@ -8,13 +8,15 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.logistic import LogisticFit, maximize
-from treatsel.additive import AdditiveModel, Encoding, score_trees
+from treatsel.additive import AdditiveModel, Encoding, SiteEffects, score_trees
 from treatsel.models._posterior import N_DRAWS
 
 Method = Literal["none", "intercept", "slope", "per_arm", "refit"]
 METHODS: tuple[Method, ...] = ("none", "intercept", "slope", "per_arm", "refit")
 Codes = npt.NDArray[np.intp]
+FEWEST_AT_SITE = 2 * SMALLEST_GROUP  # patients, as for the sites that a fitted model knows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -64,10 +66,25 @@ class Recalibration:
         return self.shift + self.slope * logits
 
     def apply_to(self, model: AdditiveModel, covariates: Any) -> AdditiveModel:
-        """Return the recalibrated model; `covariates` are those of the patients to whom this was fitted."""
-        draws = model.coefficient_draws
+        """Return the recalibrated model; `covariates` are those of the patients to whom this was fitted.
+
+        Of the known sites, those with 10 of these patients or more stay known: of the level of the others
+        these patients say nothing, so that they are predicted as new sites. Levels of a score are dropped.
+        """
+        draws, sites = model.coefficient_draws, self._kept_sites(model, covariates)
         if draws is not None and self.n_parameters:
-            draws = self._draws(model, draws, covariates)
+            change = self._changes(model, draws, covariates)
+            draws = self._moved(model, draws, change)
+            if sites is not None and sites.draws is not None:
+                effects = sites.intercept - model.intercept
+                own = self.slope * sites.draws + self._stretch(change) * effects
+                sites = replace(sites, draws=own.astype(sites.draws.dtype))
+        if sites is not None:
+            sites = replace(
+                sites,
+                intercept=self.shift + self.slope * sites.intercept,
+                coefficients=self.slope * sites.coefficients,
+            )
         return AdditiveModel(
             encoding=model.encoding,
             arms_=model.arms_,
@@ -76,41 +93,68 @@ class Recalibration:
             trees=model.trees,
             mixing=None if model.mixing is None else self.slope * model.mixing,
             coefficient_draws=draws,
+            sites=sites,
         )
 
-    def _draws(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:
-        """Return the model's draws, recalibrated.
+    def _kept_sites(self, model: AdditiveModel, covariates: Any) -> SiteEffects | None:
+        """Return the known sites of `FEWEST_AT_SITE` of these patients or more; None if there is none."""
+        numbers = model.sites_of(covariates, "known")
+        if numbers is None or model.sites is None:
+            return None
+        counts = np.bincount(numbers[numbers >= 0], minlength=len(model.sites.labels))
+        labels = [label for label, n in zip(model.sites.labels, counts, strict=False) if n >= FEWEST_AT_SITE]
+        return model.sites.only(labels) if labels else None
+
+    def _changes(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:
+        """Return what each draw adds to the free parameters, shape (n_draws, n_free).
 
         For each draw of the model, the recalibration would have been different. To first order, it removes
         the projection of the draw's deviation, in the patients of the recalibration, onto the space of shifts
         and slope: quantities that these patients determine (such as the level of their site) no longer vary
         between draws. A draw from the sampling distribution of the recalibration is added.
         """
-        center = np.column_stack([model.intercept, model.coefficients])
-        if model.mixing is not None:
-            center = np.column_stack([center, model.mixing])
-        kind, draws = draws.dtype, draws.astype(np.float64)
-        taken = np.einsum("dkp,fkp->df", draws - center, self._projection(model, covariates))
+        scaled = self.design * self.information[:, None]
+        inverse = np.linalg.pinv(scaled.T @ self.design)
+        projection = self._projection(model, covariates, scaled)
+        taken = np.einsum("dkp,fkp->df", draws.astype(np.float64) - _terms(model), projection)
+        numbers = model.sites_of(covariates, "known")
+        if numbers is not None and model.sites is not None and model.sites.draws is not None:
+            at = np.flatnonzero(numbers >= 0)
+            cells = np.zeros((*model.sites.intercept.shape, scaled.shape[1]))  # by site, arm, parameter
+            np.add.at(cells, (numbers[at], self.codes[at]), scaled[at])
+            deviations = model.sites.draws - (model.sites.intercept - model.intercept)
+            taken += np.einsum("dsk,skf->df", deviations, cells)
         noise = draw_normal(self.best.root, len(draws))
-        change = noise - self.slope * taken
-        n_shifts = self.design.shape[1] - (self.method != "intercept")
-        result = self.slope * draws
-        result[:, :, 0] += self.shift + change[:, :n_shifts]
-        if self.method != "intercept":
-            result += change[:, n_shifts, None, None] * center
-        return np.asarray(result, dtype=kind)
+        return np.asarray(noise - self.slope * (taken @ inverse.T))
 
-    def _projection(self, model: AdditiveModel, covariates: Any) -> FloatArray:
-        """Return the map from terms by arm to free parameters, shape (n_free, n_arms, n_terms)."""
+    def _moved(self, model: AdditiveModel, draws: FloatArray, change: FloatArray) -> FloatArray:
+        """Return the model's draws, recalibrated."""
+        n_shifts = self.design.shape[1] - (self.method != "intercept")
+        result = self.slope * draws.astype(np.float64)
+        result[:, :, 0] += self.shift + change[:, :n_shifts]
+        result += self._stretch(change) * _terms(model)
+        return np.asarray(result, dtype=draws.dtype)
+
+    def _stretch(self, change: FloatArray) -> FloatArray:
+        """Return what each draw adds to the slope, shape (n_draws, 1, 1); 0 if the slope is fixed."""
+        column = np.zeros(len(change)) if self.method == "intercept" else change[:, -1]
+        return np.asarray(column[:, None, None])
+
+    def _projection(self, model: AdditiveModel, covariates: Any, scaled: FloatArray) -> FloatArray:
+        """Return weighted sums of the patients' terms by arm, shape (n_free, n_arms, n_terms)."""
         matrix = model.encoding.encode(covariates)
         columns = [np.ones(len(matrix)), np.where(np.isnan(matrix), 0.0, matrix)]
         if model.trees is not None:
             columns.append(score_trees(model.trees, matrix))
         terms = np.column_stack(columns)
-        scaled = self.design * self.information[:, None]
-        inverse = np.linalg.pinv(scaled.T @ self.design)
         by_arm = [scaled[self.codes == k].T @ terms[self.codes == k] for k in range(len(model.arms_))]
-        return np.asarray(np.einsum("fg,kgp->fkp", inverse, np.stack(by_arm)))
+        return np.stack(by_arm, axis=1)
+
+
+def _terms(model: AdditiveModel) -> FloatArray:
+    """Return intercept, coefficients and mixing in the order of the draws, shape (n_arms, n_terms)."""
+    parts = [model.intercept[:, None], model.coefficients]
+    return np.concatenate(parts if model.mixing is None else [*parts, model.mixing], axis=1)
 
 
 def learn_recalibration(

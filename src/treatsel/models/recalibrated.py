@@ -76,6 +76,10 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     order, each draw of the model receives the recalibration that it would have required, plus a draw from the
     sampling distribution.
 
+    A model with site effects is recalibrated as it is served: if X has the site column, the logits are those
+    of the patients' known sites. Known sites with 10 new patients or more stay known; the others are
+    predicted as new sites, since the new patients say nothing of their level. Expected scores are dropped.
+
     References
     ----------
     Steyerberg et al. (2004), Statistics in Medicine 23(16), 2567-2586. doi:10.1002/sim.1844
@@ -210,14 +214,14 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
 
 
 def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:
-    """Return the logits of a fitted model, shape (n_patients, n_arms).
+    """Return the logits of a fitted model, shape (n_patients, n_arms), at known sites where X holds them.
 
     A model that is not a sum of terms may predict exactly 0 or 1; such predictions are replaced by 1e-8 and
     1 - 1e-8, with a warning.
     """
     additive = additive_of(model)
     if additive is not None:
-        return additive.logit(additive.encoding.encode(covariates))
+        return additive.logit(additive.encoding.encode(covariates), additive.sites_of(covariates, "known"))
     probability = model.predict_by_arm(covariates).to_numpy(dtype=float)
     return logits_of(probability)
 

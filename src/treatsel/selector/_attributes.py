@@ -47,11 +47,18 @@ class LearnedAttributes(Repeatable):
         clean = clean_covariates(X, self.codebook_, self.ranges_, "flag")[0]
         clean = clean.assign(**{str(self.codebook_.arm): received.to_numpy()})
         found = shared_patients(development.row_digests, self._row_keys, clean)
-        if development.fingerprint == fingerprint(clean):  # the very same table
-            everyone = np.ones(len(clean), dtype=bool)
+        own, everyone = fingerprint(clean), np.ones(len(clean), dtype=bool)
+        if development.fingerprint == own:  # the very same table
             exact = self._row_keys is not None
             return Shared(share=1.0, is_exact=exact, rows=everyone, too_many=True)
+        if any(update["fingerprint"] == own for update in self.model_.updates):
+            return Shared(share=1.0, is_exact=False, rows=everyone, too_many=True)
         return found
+
+    def fingerprint_of(self, X: pd.DataFrame, received: pd.Series) -> str:
+        """Return the hash by which `shared_with` recognizes these patients as a whole."""
+        clean = clean_covariates(X, self.codebook_, self.ranges_, "flag")[0]
+        return fingerprint(clean.assign(**{str(self.codebook_.arm): received.to_numpy()}))
 
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""

@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray, by_text, check_choice, check_known_arms
 from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.by_arm_tables import cells_of, recommended_shares
 from treatsel._stats.clusters import therapist_clusters
-from treatsel.codebook import Field, direction_of, sources_of
+from treatsel.codebook import check_same_definition, direction_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -335,29 +335,8 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
     check_choice("The outcome of the cohort", name, known)
     book = getattr(model, "codebook_", None)
     if book is not None and name in book:
-        _check_same_definition(name, book[name], cohort.codebook[name])
+        check_same_definition(book[name], cohort.codebook[name])
     return str(name)
-
-
-def _definition(field: Field) -> tuple[str, str] | None:
-    """Return how an outcome is derived from scores, whatever their columns are called: kind and content."""
-    if field.definition is not None:
-        columns = sources_of(field)
-        return "definition", str(
-            {key: field.definition[key] for key in field.definition if key not in columns}
-        )
-    return None if field.target is None else ("target", " ".join(field.target.split()))
-
-
-def _check_same_definition(name: str, own: Field, others: Field) -> None:
-    """Raise if an outcome has another target, or definition, in the cohort than in the model."""
-    ours, theirs = _definition(own), _definition(others)
-    if ours is None or theirs is None or ours[0] != theirs[0] or ours == theirs:
-        return
-    raise InputError(
-        f"Outcome {name!r} has the {ours[0]} {ours[1]} in the model and {theirs[1]} in the cohort: these are "
-        "two outcomes. Build the cohort with the codebook of the model (codebook_), or name another outcome."
-    )
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:

@@ -49,11 +49,11 @@ class ModelUpdate(Summarized):
         is no maximum, its supremum), slope (NaN for "refit"), and problem (why the method has no
         finite estimate; None if it has).
     tests : DataFrame
-        One row for each method but "refit", in the order of the test: statistic (likelihood ratio of "refit"
-        and the method), df, p_value, rejected. With df 0 the method has as many parameters as "refit":
-        p_value is NaN and the method is not rejected.
+        One row for each method but the richest ("refit", if it is among the methods), in the order of the
+        test: statistic (likelihood ratio of the richest and the method), df, p_value, rejected. With df 0 the
+        method has as many parameters as the richest: p_value is NaN and the method is not rejected.
     chosen : str
-        The first method that is not rejected; "refit" if all are.
+        The first method that is not rejected; the richest if all are.
     by_arm : dict of str to DataFrame
         By-arm table of each method's predictions for the new patients.
     predictions : DataFrame
@@ -126,11 +126,11 @@ def update_closed_test(
 ) -> ModelUpdate:
     """Compare updates of a model in new patients, and choose one by the closed test.
 
-    From the smallest change to the largest, each method is compared with "refit" by a likelihood ratio
-    test; the first that is not rejected is chosen. The model is thus changed no more than the new patients
-    require, and a valid model is changed with probability at most `alpha`. The published sequence is
-    "none", "intercept", "slope", "refit"; "per_arm" (an intercept for each arm and one slope) precedes
-    "refit" and preserves this property.
+    From the smallest change to the largest, each method is compared with the richest, usually "refit", by a
+    likelihood ratio test; the first that is not rejected is chosen. The model is thus changed no more than
+    the new patients require, and a valid model is changed with probability at most `alpha`. The published
+    sequence is "none", "intercept", "slope", "refit"; "per_arm" (an intercept for each arm and one slope)
+    precedes "refit" and preserves this property.
 
     Parameters
     ----------
@@ -143,8 +143,9 @@ def update_closed_test(
     y : array-like of shape (n_patients,)
         Outcome, 0 or 1. Leave out patients whose outcome was not observed.
     methods : sequence of str, optional
-        Of "none", "intercept", "slope", "per_arm", "refit"; "refit" must be among them. "per_arm" is omitted
-        if there is one arm only.
+        Two or more of "none", "intercept", "slope", "per_arm", "refit". Without "refit" (where events are
+        too few for it), the richest of them is the reference: a misfit that no recalibration mends is then
+        not tested. "per_arm" is omitted if there is one arm only.
     alpha : float, default 0.05
         Level of each test.
     arm : str or None, default "arm"
@@ -212,7 +213,7 @@ def update_closed_test(
     table = pd.DataFrame([_figures(update.found) for update in updates.values()], index=list(updates))
     tests = _closed_test(table, alpha)
     kept = tests.index[~tests["rejected"]]
-    chosen: Method = kept[0] if len(kept) else "refit"
+    chosen: Method = kept[0] if len(kept) else table.index[-1]
     served = not isinstance(model, pd.DataFrame) and updates[chosen].found.problem is None
     own = np.arange(len(X)), codes
     return ModelUpdate(
@@ -234,8 +235,8 @@ def _checked(methods: Sequence[Method]) -> list[Method]:
     """Return the methods from the smallest change to the largest."""
     for method in methods:
         check_choice("A method", method, METHODS)
-    if "refit" not in methods or len(methods) < 2:
-        raise InputError(f"methods is {list(methods)}; the test needs 'refit' and at least one other method.")
+    if len(set(methods)) < 2:
+        raise InputError(f"methods is {list(methods)}; the test needs two methods or more.")
     return [method for method in METHODS if method in methods]
 
 
@@ -263,7 +264,7 @@ def _figures(found: Recalibration | Refit) -> dict[str, Any]:
 
 def _closed_test(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
     numbers = table[["n_parameters", "log_likelihood"]].astype(float)
-    richest, tested = numbers.loc["refit"], numbers.drop(index="refit")
+    richest, tested = numbers.iloc[-1], numbers.iloc[:-1]
     statistic = 2 * (richest["log_likelihood"] - tested["log_likelihood"])
     df = richest["n_parameters"] - tested["n_parameters"]
     p = np.where(df > 0, chi2.sf(statistic.clip(lower=0), df.clip(lower=1)), np.nan)
