@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from treatsel import recommend
 from treatsel._reporting.plots import STATUS_STYLES
 from treatsel.errors import InputError
-from treatsel.recommendation import STATUS_REASONS, STATUSES
+from treatsel.recommendation import STATUS_REASONS, STATUSES, DecisionRule
+from treatsel.recommendation._comparison import BY_ARM, OF_TOP
+from treatsel.recommendation._decision import decide
 
 TABLE = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40], "TAU": [0.30, 0.20]}, index=["a", "b"])
 
@@ -450,3 +452,35 @@ def test_plot_shows_the_table():
     copy = result.to_frame()
     copy["arm"] = None
     assert result.to_frame()["arm"].tolist() == ["CBT", "CBT"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_compiled_decisions_are_the_same(seed):
+    """Random cases: exclusions, ties, arms without evidence, patients out of scope, all rules."""
+    rng = np.random.default_rng(seed)
+    n, k, n_draws = rng.integers(1, 7), rng.integers(2, 6), rng.choice([20, 101])
+    arms = [f"arm {j}" for j in range(k)]
+    spread = [0.005, 0.03, 0.15][seed // 3 % 3]
+    draws = rng.normal(0.4, spread, (n_draws, n, k)) + rng.normal(0, 0.05, (1, n, k))
+    values = draws.mean(axis=0)
+    if seed % 4 == 0:
+        values = values.round(1)  # ties
+    if seed % 7 == 0:
+        draws[:, :, 1], values[:, 1] = draws[:, :, 0], values[:, 0]
+    rule = ("expected", "switch", "default")[seed % 3]
+    named = arms[0] if rule != "expected" or seed % 2 else None
+    options = {"rule": rule, "margin": [0.0, 0.05][seed % 2], "level": [0.95, 0.8][seed % 2]}
+    by = DecisionRule.of(arms, **options, p_switch=0.8, default_arm=named, comparator=None)
+    known = {
+        "permitted": rng.random((n, k)) < 0.9,
+        "enough": rng.random(k) < 0.9,
+        "in_scope": rng.random(n) < 0.9,
+        "arms": arms,
+        "by": by,
+    }
+    one, two = (decide(values, draws, **known, compiled=compiled) for compiled in (True, False))
+    for name in ("arm", "top", "tied", "status", "best_set", "comparator"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
+    for name in (*BY_ARM, *OF_TOP):
+        pair = (getattr(each.comparisons, name) for each in (one, two))
+        np.testing.assert_allclose(*pair, rtol=1e-10, atol=1e-12, err_msg=name)

@@ -111,19 +111,10 @@ def compare(
         unknown |= {name: np.full(n, np.nan) for name in OF_TOP}
         return Comparisons(**unknown | {"difference": difference, "advantage": advantage})
     versus[rows, comparator] = False
-    sums, bounds = [], []
-    for start in range(0, n, BLOCK):
-        at = slice(start, start + BLOCK)
-        # draws contiguous: sorting is then fast
-        by_patient = np.ascontiguousarray(np.moveaxis(draws[:, at], 0, -1))
-        leading = (top[at], second[at])
-        found, away = (sums_over_draws if compiled else _sums_over_draws)(
-            by_patient, permitted[at], comparator[at], leading, margin + ROUNDING
-        )
-        sums.append(found)
-        bounds.append(quantiles(away, [(1 - level) / 2, (1 + level) / 2], compiled=compiled))
-    means = (sums[0] if len(sums) == 1 else np.concatenate(sums, axis=1)) / len(draws)
-    ends = bounds[0] if len(bounds) == 1 else np.concatenate(bounds, axis=1)
+    sums, ends = summed(
+        draws, permitted, comparator, (top, second), margin=margin, level=level, compiled=compiled
+    )
+    means = sums / len(draws)
     means[:, ~permitted] = np.nan
     means[4:, ~versus] = np.nan
     ends[:, :, :-1][:, ~versus] = np.nan
@@ -141,6 +132,32 @@ def compare(
         advantage_upper=ends[1, :, -1],
         **dict(zip(SUMMED, means, strict=True)),
     )
+
+
+def summed(
+    draws: FloatArray,
+    permitted: npt.NDArray[np.bool_],
+    comparator: Positions,
+    leading: tuple[Positions, Positions],
+    *,
+    margin: float,
+    level: float,
+    compiled: bool,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the sums of `sums_over_draws`, and quantiles of its differences, shape (2, n, n_arms + 1)."""
+    sums, ends = [], []
+    for start in range(0, draws.shape[1], BLOCK):
+        at = slice(start, start + BLOCK)
+        # draws contiguous: sorting is then fast
+        by_patient = np.ascontiguousarray(draws[:, at].transpose(1, 2, 0))
+        found, away = (sums_over_draws if compiled else _sums_over_draws)(
+            by_patient, permitted[at], comparator[at], (leading[0][at], leading[1][at]), margin + ROUNDING
+        )
+        sums.append(found)
+        ends.append(quantiles(away, [(1 - level) / 2, (1 + level) / 2], compiled=compiled))
+    if len(sums) == 1:
+        return sums[0], ends[0]
+    return np.concatenate(sums, axis=1), np.concatenate(ends, axis=1)
 
 
 def _sums_over_draws(

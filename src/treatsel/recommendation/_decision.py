@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_arm, check_choice, check_level, check_number, exceeds
+from treatsel._checks import (
+    ROUNDING,
+    FloatArray,
+    check_arm,
+    check_choice,
+    check_level,
+    check_number,
+    exceeds,
+)
 from treatsel._stats.ties import best_shares
 from treatsel.errors import InputError
-from treatsel.recommendation._comparison import Comparisons, compare
+from treatsel.recommendation._comparison import BY_ARM, OF_TOP, Comparisons, compare, summed
+from treatsel.recommendation._kernel import CODES, ranked, settled
 
 RULES = ("expected", "switch", "default")
 STATUSES = (
@@ -141,6 +150,10 @@ def decide(
     default, chosen = (
         None if arm is None else list(arms).index(arm) for arm in (by.default_arm, by.comparator)
     )
+    if compiled and draws is not None:
+        decided = _decide_compiled(values, draws, permitted, enough, in_scope, (default, chosen), by)
+        if decided is not None:
+            return decided
     n_permitted = permitted.sum(axis=1)
     leading, top = _leading(values, permitted, chosen)
     tied = leading & (leading.sum(axis=1) > 1)[:, None]
@@ -191,6 +204,61 @@ def decide(
         comparator=comparator,
         comparisons=found,
     )
+
+
+def _decide_compiled(
+    values: FloatArray,
+    draws: FloatArray,
+    permitted: np.ndarray,
+    enough: np.ndarray,
+    in_scope: np.ndarray,
+    named: tuple[int | None, int | None],
+    by: DecisionRule,
+) -> Decisions | None:
+    """Return the same decisions from the compiled kernels; None where arms are tied, or a value is missing.
+
+    `named`: positions of default arm and comparator.
+    """
+    default, chosen = named
+    places, tied = ranked(values, permitted, -1 if chosen is None else chosen, ROUNDING)
+    if tied.any() or not np.isfinite(values).all():
+        return None
+    top, second, comparator = places
+    sums, ends = summed(
+        draws, permitted, comparator, (top, second), margin=by.margin, level=by.level, compiled=True
+    )
+    by_arm, of_top, best_set, codes, p_better = settled(
+        values,
+        sums,
+        ends,
+        len(draws),
+        permitted=permitted,
+        places=places,
+        known=enough,
+        in_scope=in_scope,
+        margin=by.margin,
+        tolerance=ROUNDING,
+        limits=(CLEAR, LEANING, RULED_OUT),
+    )
+    arm = top
+    if by.rule == "default" and default is not None:
+        arm = np.where(permitted[:, default], default, top)
+    elif by.rule == "switch":
+        arm = np.where((comparator >= 0) & ~(p_better > by.p_switch), comparator, top)
+    return Decisions(
+        arm=np.where(codes == len(CODES) - 1, -1, arm),
+        top=top,
+        tied=np.zeros_like(permitted),
+        status=_CODES[codes],
+        best_set=best_set,
+        comparator=comparator,
+        comparisons=Comparisons(
+            **dict(zip(BY_ARM, by_arm, strict=True)), **dict(zip(OF_TOP, of_top, strict=True))
+        ),
+    )
+
+
+_CODES = np.array(CODES, dtype=object)
 
 
 def _leading(
