@@ -21,6 +21,8 @@ INTENDED_USE_KEYS = (
     "review_date",
 )
 
+MOST_STATEMENTS = 20  # of an estimand, which has seven attributes and the primary figure
+LONGEST_STATEMENT = 500  # characters
 KINDS = ("external", "cross-validated")  # of validations that are stored with a model
 
 
@@ -171,8 +173,9 @@ def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any
     if summary is None:
         return None
     fits = isinstance(summary, Mapping) and {"outcome", "n", "level", "headline", "figures"} == (
-        set(summary) - {"kind"}
+        set(summary) - {"kind", "estimand"}
     )
+    fits = fits and _is_estimand(summary.get("estimand", {}))
     fits = fits and isinstance(summary["n"], int) and not isinstance(summary["n"], bool)
     fits = fits and summary["n"] >= 0 and isinstance(summary["level"], float) and 0 < summary["level"] < 1
     fits = fits and all(isinstance(summary[key], str) for key in ("outcome", "headline"))
@@ -189,6 +192,14 @@ def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any
             "is not stored as a validation. Cross-validate, or validate in other patients."
         )
     return dict(summary)
+
+
+def _is_estimand(stated: Any) -> bool:
+    """Whether attributes and statements are texts of a reasonable number and length."""
+    if not isinstance(stated, Mapping) or len(stated) > MOST_STATEMENTS:
+        return False
+    texts = [*stated, *stated.values()]
+    return all(isinstance(text, str) and len(text) <= LONGEST_STATEMENT for text in texts)
 
 
 def kind_of(summary: Mapping[str, Any]) -> str:

@@ -379,6 +379,9 @@ def _validated(manifest: Manifest) -> Section:
             Table(pd.DataFrame(shown), f"{kind} of {one['outcome']}: {count}, {one['level']:.0%} intervals.")
         )
         headlines.append(f"{one['outcome']}: {one['headline']}")
+        if stated := one.get("estimand"):
+            words = "; ".join(f"{name}: {text}" for name, text in stated.items())
+            headlines.append(f"Estimand of {one['outcome']}. {words}.")
     if any(MEASURES["mape"].label in one["figures"] for one in manifest.validations):
         headlines.append(
             "Figures of refits compare this model with models that the same procedure fitted to bootstrap "

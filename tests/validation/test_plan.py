@@ -3,10 +3,15 @@
 import json
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from treatsel.artifact import read_manifest, save_model
 from treatsel.cli.main import main
 from treatsel.datasets import make_cohort
 from treatsel.errors import InputError
+from treatsel.models import PooledClassifier
+from treatsel.report import write_markdown
+from treatsel.selector import TreatmentSelector
 from treatsel.validation import ValidationPlan, ValidationReport, validate
 from treatsel.validation.report import page_of
 
@@ -106,3 +111,20 @@ def test_the_command_reads_a_plan(simulated, tmp_path, capsys):
     assert "Primary figure" in words(again)[0]
     assert main(["validate", str(tmp_path / "c.csv"), *options, *files, "--comparator", "ipt"]) == 2
     assert "the plan states" in capsys.readouterr().err
+
+
+def test_the_model_file_holds_the_estimand(simulated, report, tmp_path):
+    path = tmp_path / "m.treatsel"
+    model = PooledClassifier(LogisticRegression())
+    book = simulated.cohort.codebook.subset(["patient_id", "age", "arm", "dropout"])
+    selector = TreatmentSelector(estimator=model, codebook=book, random_state=0)
+    cohort = simulated.cohort.frame[["age", "arm"]], simulated.cohort.frame["dropout"]
+    save_model(selector.fit(*cohort), path, intended_use="Tests.", validation=report.summary())
+    stated = read_manifest(path).validations[0]["estimand"]
+    assert stated["population"] == PLAN["population"]
+    assert ValidationPlan.from_dict(PLAN).sha256 in stated["primary figure"]
+    write_markdown(read_manifest(path), tmp_path / "card.md")
+    assert PLAN["population"] in (tmp_path / "card.md").read_text()
+    damaged = report.summary() | {"estimand": {"population": 7}}
+    with pytest.raises(InputError, match="summary of a report"):
+        save_model(selector, path, intended_use="Tests.", validation=damaged)

@@ -13,6 +13,7 @@ from treatsel._reporting.format import percent, with_interval
 from treatsel._reporting.summary import Summary, count_text
 from treatsel._version import __version__
 from treatsel.errors import InputError
+from treatsel.manifest import LONGEST_STATEMENT
 from treatsel.metrics import Gain
 from treatsel.table import write_table
 from treatsel.validation.parts import COLUMNS, OVERALL
@@ -76,7 +77,20 @@ class ValidationReport(ReportData):
             "level": self.level,
             "headline": self.headline,
             "figures": kept,
-        }
+        } | self._estimand()
+
+    def _estimand(self) -> dict[str, dict[str, str]]:
+        """Return the estimand as the summary holds it; nothing for reports of earlier versions."""
+        if "estimand" not in self.tables:
+            return {}
+        rows = self.tables["estimand"].to_dict(orient="records")
+        stated = {str(row["attribute"]): str(row["statement"]) for row in rows}
+        plan = self.about.get("plan")
+        how = (
+            f"{plan['primary']}; plan of {plan['date']}, SHA-256 {plan['sha256']}" if plan else "not planned"
+        )
+        stated["primary figure"] = how
+        return {"estimand": {name: text[:LONGEST_STATEMENT] for name, text in stated.items()}}
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
