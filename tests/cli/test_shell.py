@@ -25,6 +25,7 @@ READERS = {
     *("outcome", "codebook", "train", "predict", "recommend", "explain", "crossvalidate", "validate"),
     "monitor",
     "allocate",
+    "update",
 }
 FIGURES = ("gain over the best single arm", "calibration slope")
 

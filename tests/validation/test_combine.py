@@ -66,13 +66,13 @@ def test_estimates_are_pooled_on_their_own_scales(reports):
 def test_the_headline_claims_a_gain_in_at_most_a_fortieth_without_one(reports):
     """One arm is as good as the rule; the others are worse, so that gains over them are real."""
     rng, base, claims, covered = np.random.default_rng(0), reports["service 3"], [], []
-    for _ in range(150):
+    for _ in range(80):
         made = {f"{k}": drawn(base, rng, [0.0, 0.05, 0.1], k) for k in range(6)}
         gain = combine(made).gain
         claims.append(gain["lower"] > 0)
         covered.append(gain["lower"] <= 0 <= gain["upper"])
-    assert np.mean(claims) <= 0.025 + 3 * 0.0128
-    assert np.mean(covered) >= 0.95 - 3 * 0.0178
+    assert np.mean(claims) <= 0.025 + 3 * 0.0175
+    assert np.mean(covered) >= 0.95 - 3 * 0.0244
 
 
 def test_a_gain_over_every_arm_is_claimed(reports):

@@ -61,7 +61,7 @@ def trained(tmp_path_factory):
     return frame, fitted, ts.load_model(path)
 
 
-@pytest.mark.parametrize("lost", [0, 1, 100])
+@pytest.mark.parametrize("lost", [0, 100])
 def test_the_development_cohort_or_most_of_it_is_cross_validated(trained, lost):
     frame, fitted, _ = trained
     cohort = ts.Cohort(frame.sample(frac=1, random_state=lost).iloc[lost:], BOOK)
@@ -165,7 +165,7 @@ def test_bounds_of_a_cross_validation_compare_with_the_arms_of_the_folds(seed):
 def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
     """Where arms do not differ, the true gain is 0: apparent gains are positive, cross-validated are not."""
     apparent, crossed = [], []
-    for seed in range(20):
+    for seed in range(15):
         frame = patients(300, 1000 + seed)
         cohort = ts.Cohort(frame, BOOK)
         fitted = selector().fit(cohort)
@@ -173,7 +173,7 @@ def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
         apparent.append(ts.validate(table, cohort, **OPTIONS).gain.value)
         crossed.append(ts.validate(fitted, cohort, **OPTIONS).gain.value)
     known = np.array(crossed)[np.isfinite(crossed)]  # a gain that rests on fewer than 5 patients is withheld
-    assert len(known) >= 15
+    assert len(known) >= 11
     error = np.std(known, ddof=1) / np.sqrt(len(known))
     assert abs(np.mean(known)) < 3 * error + 0.005
     assert np.nanmean(apparent) > np.mean(known) + 0.01
@@ -182,7 +182,7 @@ def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
 @pytest.mark.slow
 def test_the_interval_of_a_cross_validated_gain_covers_0_where_arms_do_not_differ():
     gains = []
-    for seed in range(24):
+    for seed in range(18):
         rng = np.random.default_rng([seed, 99])
         frame = pd.DataFrame(rng.normal(size=(900, 2)), columns=["age", "x"])
         frame["arm"] = rng.choice(list("abcdef"), 900)
@@ -192,11 +192,11 @@ def test_the_interval_of_a_cross_validated_gain_covers_0_where_arms_do_not_diffe
     # the model sometimes gives (almost) everybody the same arm: then, no gain is estimated
     unmoved = [each for each in gains if "in fewer than 5 patients" in each.method]
     gains = [each for each in gains if each not in unmoved]
-    assert len(unmoved) <= 6
+    assert len(unmoved) <= 5
     values, se = np.array([each.value for each in gains]), np.array([each.se for each in gains])
     assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(len(gains))
-    assert sum(not each.lower <= 0 <= each.upper for each in gains) <= 3  # 3.5 % chance of more, at 5 %
-    assert 0.6 < values.std(ddof=1) / np.sqrt(np.mean(se**2)) < 1.35  # twice its sampling error around 1
+    assert sum(not each.lower <= 0 <= each.upper for each in gains) <= 3  # 1 % chance of more, at 5 %
+    assert 0.6 < values.std(ddof=1) / np.sqrt(np.mean(se**2)) < 1.4  # twice its sampling error around 1
 
 
 # --- out-of-fold predictions

@@ -191,7 +191,8 @@ def test_the_default_arm_applies_to_the_first_outcome_only():
         {"fields": [{"name": "harm", "event_is_good": False}]}
     )
     cohort = Cohort(frame, book)
-    selector = ts.TreatmentSelector(codebook=book, random_state=0).fit(cohort.X, cohort.y)
+    selector = ts.TreatmentSelector(estimator=QUICK, codebook=book, random_state=0)
+    selector.fit(cohort.X, cohort.y)
     assert selector.default_arm_ == "A"
     report = validate(selector, cohort, outcome="harm", sections=())
     assert report.gain.comparator_arm == "B"
@@ -246,7 +247,7 @@ def test_an_arm_with_few_events_is_named(example):
     ssri = frame.index[frame["arm"] == "SSRI"]
     frame.loc[ssri, "remission"] = 0.0
     frame.loc[ssri[:4], "remission"] = 1.0
-    report = validate(truth, Cohort(frame, cohort.codebook))
+    report = validate(truth, Cohort(frame, cohort.codebook), sections=())
     assert any("['SSRI'] have fewer than 10" in caution for caution in report.cautions)
 
 
