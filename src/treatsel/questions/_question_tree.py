@@ -16,7 +16,8 @@ from treatsel.questions._result import NextQuestion
 from treatsel.questions._tree_result import QuestionTree
 
 DEPTH = 3  # questions one after the other: nobody reads on a page what comes after a fourth answer
-MOST_EXAMINED = 10  # states in which the next question is looked for, at .1 s per outcome: below 2 s
+MOST_EXAMINED = 10  # states in which the next question is looked for: as many answers as a page can show
+MOST_PREDICTED = 16  # the same times outcomes: each takes about .1 s, so that a page takes less than 2 s
 MOST_ANSWERS = 8  # categories of one question
 
 
@@ -68,8 +69,8 @@ def question_tree(
     Possible answers are those of `next_question`, of categories the eight most probable ones. Numbers are
     rounded to three digits; neighboring numbers with the same status and arms are one answer, and what
     follows is calculated for the middle one of them. The next question is looked for after 9 answers at
-    most: those to the first question, then to the second one, the most probable ones first. Where that ends,
-    or the depth, `QuestionTree.is_open` is true.
+    most (7 with two outcomes, 4 with three): those to the first question, then to the second one, the most
+    probable ones first. Where that ends, or the depth, `QuestionTree.is_open` is true.
 
     If two questions are worth asking together although neither is alone, the first of the pair is asked, and
     what is worth asking then follows from its answer.
@@ -96,7 +97,8 @@ def question_tree(
     known = {str(name): None if pd.isna(value) else value for name, value in given.iloc[0].items()}
     root = asking.state(known)
     waiting = [root]
-    for _ in range(MOST_EXAMINED):
+    n_outcomes = len(root.found.preferences or ("",))
+    for _ in range(max(1, min(MOST_EXAMINED, MOST_PREDICTED // n_outcomes))):
         if not waiting:
             break
         state = min(waiting, key=lambda each: (each.depth, -each.reach))
