@@ -159,8 +159,8 @@ def integrated_calibration_index(
         indices are 0.
 
         With 300 patients, intervals by inversion covered true values of the ICI of 0 to 0.12 in
-        95 to 97 % of simulations, and reached 0 in 97 % if that was the truth. The true Emax of a curve
-        with several bends may be missed more often. Percentiles lie too high, as the indices of a resample
+        95 to 97 % of simulations, and reached 0 in 97 % if that was the truth. The Emax of a curve
+        with several bends was covered in 87 %. Percentiles lie too high, as the indices of a resample
         are biased upward like the estimate itself, and do not reach 0: they covered the ICI in 85 to 90 %
         at n = 300 and in 91 to 96 % at n = 1,000.
 
