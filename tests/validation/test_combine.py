@@ -34,7 +34,7 @@ def drawn(report, rng, true, number, se=0.03, tau=0.0):
         value = gain + rng.normal(0, tau) + (own + rng.normal(0, se)) / np.sqrt(2)
         row = {"section": "gain", "measure": "gain over one arm for all patients", "group": arm, "n": 100}
         ends = {"value": value, "lower": value - 1.96 * se, "upper": value + 1.96 * se}
-        rows.append(row | ends | {"n_events": None, "method": "drawn"})
+        rows.append(row | ends | {"n_events": 50.0, "method": "drawn"})
     base = report.figures[report.figures["measure"] == "base rate"]
     about = report.about | {"cohort": f"digest {number}"}
     return replace(report, figures=pd.concat([base, pd.DataFrame(rows)], ignore_index=True), about=about)
