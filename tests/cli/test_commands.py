@@ -603,7 +603,7 @@ def test_demo_runs_the_whole_path(tmp_path, capsys):
     text = output(capsys, "demo", "--out", tmp_path / "demo", "--n", "600")
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"model.treatsel", "predictions.csv", "report.html", "card.html", "explanation.png"} <= written
-    assert "percentage points (95% interval" in text
+    assert "95% interval of the gain" in text
     manifest = json.loads(output(capsys, "show", tmp_path / "demo" / "model.treatsel", "--json"))
     assert manifest["validation"]["outcome"] == "recovery"
 
