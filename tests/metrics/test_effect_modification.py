@@ -123,3 +123,11 @@ def test_effects_by_risk_refuse_what_they_cannot_do():
     one = effect_by_risk(scores, np.full(40, 0.3), control="CBT", treated="IPT")
     assert len(one.to_frame()) == 1
     assert np.isnan(one.trend.value)
+
+
+def test_an_exact_fit_has_a_slope_and_no_power():
+    predicted = pd.DataFrame({"CBT": [0.5, 0.25, 0.75, 0.5], "SSRI": [0.25, 0.5, 0.5, 0.75]})
+    found = effect_modification_test(predicted, predicted)
+    assert found.slope.value == pytest.approx(1)
+    assert found.slope.se == pytest.approx(0, abs=1e-12)
+    assert not found.power < 1

@@ -143,7 +143,11 @@ def _of_few_clusters(residuals: FloatArray, units: Units) -> tuple[float, float]
 
 def mean_estimate(values: FloatArray, units: Units, *, n_events: int | None) -> Estimate:
     """Return the mean with its interval as an estimate."""
-    mean = mean_of(values, units)
+    return estimate_of(mean_of(values, units), units, n_events=n_events)
+
+
+def estimate_of(mean: Mean, units: Units, *, n_events: int | None, p_value: float = float("nan")) -> Estimate:
+    """Return a mean as an estimate; `p_value`: of the mean, if it is a test."""
     return Estimate(
         value=mean.value,
         lower=mean.limits.lower,
@@ -153,6 +157,7 @@ def mean_estimate(values: FloatArray, units: Units, *, n_events: int | None) -> 
         level=units.level,
         method=mean.method,
         se=mean.se,
+        p_value=p_value,
     )
 
 

@@ -13,7 +13,7 @@ from treatsel._reporting import plots
 from treatsel._reporting.format import points, with_interval
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel._stats.by_arm_tables import check_table
-from treatsel._stats.clustered_means import Units, check_units, mean_estimate, mean_of
+from treatsel._stats.clustered_means import Units, check_units, estimate_of, mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
@@ -205,14 +205,4 @@ def _trend(effect: FloatArray, risk: FloatArray, units: Units) -> Estimate:
     centered = effect - units.weight @ effect / total
     slope = float(units.weight @ (z * centered) / total)
     mean = mean_of(slope + z * (centered - slope * z), units)
-    return Estimate(
-        value=slope,
-        lower=mean.limits.lower,
-        upper=mean.limits.upper,
-        n=units.n,
-        n_events=None,
-        level=units.level,
-        method=mean.method,
-        se=mean.se,
-        p_value=mean.p_value,
-    )
+    return estimate_of(mean, units, n_events=None, p_value=mean.p_value)

@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray
 from treatsel._reporting.format import number, with_interval
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel._stats.by_arm_tables import check_table
-from treatsel._stats.clustered_means import check_units, mean_of
+from treatsel._stats.clustered_means import check_units, estimate_of, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
@@ -153,22 +153,16 @@ def effect_modification_test(
     slope = float(units.weight @ cross / units.weight.sum()) / mean_square
     # the mean of these values is the slope, and their variation that of its influence function
     mean = mean_of(slope + (cross - slope * own) / mean_square, units)
-    reach = (mean.limits.upper - slope) / mean.se if mean.se > 0 else float("nan")  # Student's t or normal
+    power = detectable = float("nan")
+    if mean.se > 0:
+        reach = (mean.limits.upper - slope) / mean.se  # quantile of Student's t or the normal distribution
+        power = float(ndtr(1 / mean.se - reach) + ndtr(-1 / mean.se - reach))
+        detectable = (reach + float(ndtri(POWER))) * mean.se
     return EffectModificationTest(
-        slope=Estimate(
-            value=slope,
-            lower=mean.limits.lower,
-            upper=mean.limits.upper,
-            n=units.n,
-            n_events=None,
-            level=units.level,
-            method=mean.method,
-            se=mean.se,
-            p_value=mean.p_value,
-        ),
+        slope=estimate_of(mean, units, n_events=None, p_value=mean.p_value),
         p_value=mean.p_value,
-        power=float(ndtr(1 / mean.se - reach) + ndtr(-1 / mean.se - reach)),
-        detectable=(reach + float(ndtri(POWER))) * mean.se,
+        power=power,
+        detectable=detectable,
         predicted_sd=spread,
     )
 

@@ -16,6 +16,12 @@ FORTH: dict[str, Callable[[Any], Any]] = {"identity": lambda x: x, "logit": logi
 RANGE = {"identity": (-np.inf, np.inf), "logit": (0.0, 1.0), "log": (0.0, np.inf)}
 
 
+def on_scale(values: Any, scale: Scale) -> FloatArray:
+    """Return values on the scale of pooling; infinite or NaN at the ends of its range."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(FORTH[scale](np.asarray(values, dtype=float)), dtype=float)
+
+
 def _check_estimates(values: Any, se: Any) -> tuple[FloatArray, FloatArray]:
     """Return estimates and standard errors; infinite and missing ones are allowed."""
     try:

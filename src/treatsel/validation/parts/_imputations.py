@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from treatsel._checks import check_known_arms, count_of
 from treatsel._disclosure import SMALLEST_GROUP
@@ -26,6 +25,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
+from treatsel.metrics.pooling import on_scale
 from treatsel.validation._policies import Policies, policies_of
 from treatsel.validation._predicted import predicted
 from treatsel.validation._task import ValidationTask
@@ -160,11 +160,13 @@ def _figures(task: ValidationTask, policies: Policies, *, comparator: Any) -> di
 
 def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> RubinPooled:
     scale, values = BY_LABEL[measure].scale, np.array([one.value for one in found])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values_on_scale = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
     size = getattr(found[0], "n_clusters", None) or n  # complete-data df count clusters, if any
     return pool_rubin(
-        values_on_scale, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
+        on_scale(values, scale),
+        [one.se for one in found],
+        n=size if size > 1 else None,
+        scale=scale,
+        level=level,
     )
 
 

@@ -1,14 +1,13 @@
 """Reports of several services pooled: what they show together, and what to expect at a new service."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from treatsel._checks import check_choice, count_of
 from treatsel._files import write_text
@@ -18,7 +17,7 @@ from treatsel._reporting.format import points, with_interval
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel._stats.intervals import quantile_of
 from treatsel.errors import InputError
-from treatsel.metrics.pooling import MetaAnalysis, Scale, random_effects_meta_analysis
+from treatsel.metrics.pooling import MetaAnalysis, Scale, on_scale, random_effects_meta_analysis
 from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._combined_page import combined_page
 from treatsel.validation.report._report import ValidationReport
@@ -34,7 +33,6 @@ MAIN = (
 )
 ON_PAGE = tuple(labels_of(*MAIN).values())
 KEYS = ["section", "measure", "group"]
-FORWARD: dict[str, Callable[[Any], Any]] = {"identity": lambda x: x, "logit": logit, "log": np.log}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -286,20 +284,22 @@ def _estimates(report: ValidationReport) -> pd.DataFrame:
     ends = rows[["value", "lower", "upper"]].to_numpy(dtype=float)
     se = np.full(len(rows), np.nan)
     for i, name in enumerate(rows["measure"]):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            _, lower, upper = FORWARD[measure_of(name).scale](ends[i])
+        _, lower, upper = on_scale(ends[i], measure_of(name).scale)
         se[i] = (upper - lower) / (2 * quantile_of(report.level))
     return rows.assign(se=se)
 
 
 def _pooled(rows: pd.DataFrame, measure: str, level: float) -> MetaAnalysis:
     scale: Scale = measure_of(measure).scale
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = FORWARD[scale](rows["value"].to_numpy(dtype=float))
     se = np.where(np.isfinite(rows["se"]), rows["se"], np.nan)
     # with few services, a Hartung-Knapp interval can be shorter than the ordinary one by chance
     return random_effects_meta_analysis(
-        values, se, sites=rows["report"], scale=scale, interval="hk_adhoc", level=level
+        on_scale(rows["value"], scale),
+        se,
+        sites=rows["report"],
+        scale=scale,
+        interval="hk_adhoc",
+        level=level,
     )
 
 

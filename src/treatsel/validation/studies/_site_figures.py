@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import logit
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._measures import BY_LABEL, MEASURES, labels_of
@@ -24,7 +23,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics.pooling import MetaAnalysis, random_effects_meta_analysis
+from treatsel.metrics.pooling import MetaAnalysis, on_scale, random_effects_meta_analysis
 from treatsel.validation.studies._direction import NOT_STATED
 
 MIN_PERIODS = 3  # a line through two has no residual
@@ -212,7 +211,5 @@ def _weighted_line(design: Any, y: Any, weight: Any) -> tuple[Any, Any]:
 
 def _scaled(figures: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, FloatArray]:
     """Return the rows of a measure, and its values on the scale of pooling."""
-    rows, scale = figures[figures["measure"] == measure], BY_LABEL[measure].scale
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](rows["value"].to_numpy())
-    return rows, np.asarray(values, dtype=float)
+    rows = figures[figures["measure"] == measure]
+    return rows, on_scale(rows["value"], BY_LABEL[measure].scale)
